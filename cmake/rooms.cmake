@@ -1,0 +1,50 @@
+# The library is built room by room, in the order of the architecture: a room may include rooms before it in this list,
+# never after it (tests/check_includes checks the sources). Each room is an object library; `gibbsite` joins them all.
+set(GIBBSITE_ROOMS core calculus manifold sampler data nn model posterior objective train metric report recipe)
+
+add_library(gibbsite_options INTERFACE)
+target_include_directories(gibbsite_options INTERFACE "${PROJECT_SOURCE_DIR}" "${PROJECT_BINARY_DIR}/generated")
+target_link_libraries(gibbsite_options INTERFACE ${TORCH_LIBRARIES} fmt::fmt ZLIB::ZLIB PNG::PNG nlohmann_json::nlohmann_json Threads::Threads)
+# -fPIC everywhere, executables too, so that all share the precompiled header. No contraction: drawn numbers must not depend on the instruction set. The other two let loops over exp and sqrt vectorise
+# and, unlike fast-math, keep NaN checks.
+target_compile_options(gibbsite_options INTERFACE -fPIC -Wall -Wextra -ffp-contract=off -fno-math-errno -fno-trapping-math -fopenmp-simd)
+# LibTorch's headers are not free of warnings.
+foreach(directory IN LISTS TORCH_INCLUDE_DIRS)
+  target_include_directories(gibbsite_options SYSTEM INTERFACE "${directory}")
+endforeach()
+if(GIBBSITE_SANITIZE)
+  target_compile_options(gibbsite_options INTERFACE -fsanitize=${GIBBSITE_SANITIZE} -fno-omit-frame-pointer)
+  target_link_options(gibbsite_options INTERFACE -fsanitize=${GIBBSITE_SANITIZE})
+endif()
+
+# One precompiled header serves every room and every test.
+file(WRITE "${PROJECT_BINARY_DIR}/generated/pch.cpp.in" "")
+configure_file("${PROJECT_BINARY_DIR}/generated/pch.cpp.in" "${PROJECT_BINARY_DIR}/generated/pch.cpp" COPYONLY)
+add_library(gibbsite_pch OBJECT "${PROJECT_BINARY_DIR}/generated/pch.cpp")
+target_link_libraries(gibbsite_pch PRIVATE gibbsite_options)
+target_precompile_headers(gibbsite_pch PRIVATE <torch/types.h> <torch/nn/module.h> <fmt/format.h>)
+
+# The commit is read at build time, so that --version never lies about the tree.
+add_custom_target(gibbsite_commit
+  COMMAND ${CMAKE_COMMAND} -DSOURCE=${PROJECT_SOURCE_DIR} -DVERSION=${PROJECT_VERSION} -DOUTPUT=${PROJECT_BINARY_DIR}/generated/gibbsite/core/commit.h -P ${PROJECT_SOURCE_DIR}/cmake/commit.cmake
+  BYPRODUCTS "${PROJECT_BINARY_DIR}/generated/gibbsite/core/commit.h"
+  COMMENT "")
+
+set(GIBBSITE_OBJECTS "")
+set(previous "")
+foreach(room IN LISTS GIBBSITE_ROOMS)
+  file(GLOB sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/gibbsite/${room}/*.cpp")
+  if(sources)
+    add_library(gibbsite_${room} OBJECT ${sources})
+    target_link_libraries(gibbsite_${room} PUBLIC gibbsite_options)
+    target_precompile_headers(gibbsite_${room} REUSE_FROM gibbsite_pch)
+    list(APPEND GIBBSITE_OBJECTS $<TARGET_OBJECTS:gibbsite_${room}>)
+  endif()
+  # What a test of this room may link: its own objects and those of the rooms before it.
+  set(GIBBSITE_OBJECTS_UP_TO_${room} ${GIBBSITE_OBJECTS})
+endforeach()
+add_dependencies(gibbsite_core gibbsite_commit)
+
+add_library(gibbsite STATIC ${GIBBSITE_OBJECTS})
+target_link_libraries(gibbsite PUBLIC gibbsite_options)
+set_target_properties(gibbsite PROPERTIES LINKER_LANGUAGE CXX)

@@ -1,0 +1,53 @@
+// An objective maps a batch to a scalar whose gradient trains the parts it holds. Only objectives reduce over examples.
+#pragma once
+
+#include <gibbsite/core/random.h>
+#include <gibbsite/core/registry.h>
+#include <gibbsite/core/tensor.h>
+#include <gibbsite/model/energy.h>
+#include <gibbsite/sampler/kernel.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace gibbsite {
+
+struct Batch {
+  Tensor x;                      ///< [B, *event]
+  Tensor label;                  ///< [B] int64, undefined without labels
+  std::int64_t first_row = 0;    ///< global row of x[0] in the whole batch, for shards of a batch
+  std::int64_t global_size = 0;  ///< rows of the whole batch; 0 means B
+};
+
+struct Loss {
+  Tensor backward;   ///< 0-dim, the surrogate to differentiate
+  NamedTensors log;  ///< what to report, "loss" first: 0-dim, detached, read only when logged
+};
+
+class Objective {
+ public:
+  virtual ~Objective() = default;
+  /// `rng` is already at the step and row of the batch.
+  virtual Loss operator()(const Batch& batch, Rng& rng) const = 0;
+  /// State beyond the parameters of the parts (a replay buffer, say), for checkpoints.
+  virtual NamedTensors state() const { return {}; }
+  virtual void restore(const NamedTensors& /*state*/) {}
+  /// True if the objective differentiates the energy twice or more in x, so that layers without a second derivative are refused.
+  virtual bool needs_second_derivative() const { return false; }
+};
+
+/// What an objective may be built from. Null members are absent; an objective that needs one throws RequestError.
+struct ObjectiveParts {
+  Energy* energy = nullptr;
+  std::shared_ptr<const Kernel> kernel;
+  Tensor data_example;  ///< [1, *event], for shapes and dtype
+  std::int64_t batch_size = 0;
+  Rng rng = Rng(0, "objective");
+};
+
+using MakeObjective = std::function<std::unique_ptr<Objective>(const Config& options, const ObjectiveParts& parts)>;
+const Table<MakeObjective>& objective_table();
+
+}  // namespace gibbsite

@@ -1,0 +1,97 @@
+#include <Random123/philox.h>
+#include <gibbsite/core/random.h>
+#include <gtest/gtest.h>
+#include <torch/types.h>
+
+#include <cmath>
+
+namespace gibbsite {
+namespace {
+
+TEST(Rng, SameNumbersForAnyBatchSplit) {
+  for (const int width : {1, 3, 4, 7, 784}) {
+    Rng whole(7, "noise");
+    const Tensor all = whole.at_step(3).normal({10, width});
+    for (const int cut : {1, 4, 9}) {
+      const Tensor head = Rng(7, "noise").at_step(3).normal({cut, width});
+      const Tensor tail = Rng(7, "noise").at_step(3).at_row(cut).normal({10 - cut, width});
+      EXPECT_TRUE(torch::equal(all, torch::cat({head, tail}))) << width << " " << cut;
+    }
+  }
+}
+
+TEST(Rng, StreamsStepsRowsAndCallsDiffer) {
+  Rng rng(1, "a");
+  const Tensor first = rng.uniform({4, 4});
+  const Tensor second = rng.uniform({4, 4});
+  EXPECT_FALSE(torch::equal(first, second));
+  EXPECT_FALSE(torch::equal(first, Rng(1, "b").uniform({4, 4})));
+  EXPECT_FALSE(torch::equal(first, Rng(2, "a").uniform({4, 4})));
+  EXPECT_FALSE(torch::equal(first, Rng(1, "a").at_step(1).uniform({4, 4})));
+  EXPECT_TRUE(torch::equal(first, Rng(1, "a").uniform({4, 4})));
+  EXPECT_TRUE(torch::equal(second, Rng(1, "a").uniform({4, 8}).slice(1, 4, 8)));
+}
+
+TEST(Rng, ParticlesOfAnExampleLieInItsRow) {
+  Rng rng(5, "particles");
+  const Tensor particles = rng.normal_particles({3, 2, 4}, torch::empty({1}));
+  const Tensor rows = Rng(5, "particles").normal({2, 12});
+  for (int l = 0; l < 3; ++l)
+    for (int b = 0; b < 2; ++b) EXPECT_TRUE(torch::equal(particles[l][b], rows[b].slice(0, 4 * l, 4 * l + 4)));
+}
+
+TEST(Rng, NormalsFollowLibmAndTheVectorFormIsTheScalarForm) {
+  const int pairs = 4096;
+  std::vector<std::uint32_t> words(2 * pairs);
+  r123::Philox4x32 philox;
+  for (std::uint32_t i = 0; i < words.size() / 4; ++i) {
+    const auto block = philox({{i, 0, 0, 0}}, {{1, 2}});
+    for (int k = 0; k < 4; ++k) words[4 * i + static_cast<unsigned>(k)] = block[static_cast<unsigned>(k)];
+  }
+  words[0] = 0;            // smallest uniform
+  words[2] = 0xffffffffu;  // uniform exactly one
+  std::vector<float> vector_form(words.size()), scalar_form(words.size());
+  box_muller(words.data(), vector_form.data(), pairs);
+  for (int i = 0; i < pairs; ++i) box_muller(&words[2 * static_cast<unsigned>(i)], &scalar_form[2 * static_cast<unsigned>(i)], 1);
+  for (std::size_t i = 0; i < words.size(); i += 2) {
+    EXPECT_EQ(vector_form[i], scalar_form[i]);
+    EXPECT_EQ(vector_form[i + 1], scalar_form[i + 1]);
+    const double u = (static_cast<double>(words[i] >> 8) + 1) / 16777216.0;
+    const double angle = 2 * M_PI * static_cast<double>(words[i + 1] >> 8) / 16777216.0;
+    const double radius = std::sqrt(-2 * std::log(u));
+    EXPECT_NEAR(vector_form[i], radius * std::cos(angle), 2e-6);
+    EXPECT_NEAR(vector_form[i + 1], radius * std::sin(angle), 2e-6);
+  }
+}
+
+TEST(Rng, MomentsWithinFourStandardErrors) {
+  const std::int64_t n = 1000000;
+  const Tensor z = Rng(11, "moments").normal({n / 10, 10}, torch::kDouble);
+  EXPECT_NEAR(z.mean().item<double>(), 0, 4 / std::sqrt(n));
+  EXPECT_NEAR(z.square().mean().item<double>(), 1, 4 * std::sqrt(2.0 / n));
+  EXPECT_NEAR(z.pow(3).mean().item<double>(), 0, 4 * std::sqrt(15.0 / n));
+  EXPECT_NEAR(z.pow(4).mean().item<double>(), 3, 4 * std::sqrt(96.0 / n));
+  const Tensor u = Rng(11, "uniform").uniform({n / 10, 10}, torch::kDouble);
+  EXPECT_GT(u.min().item<double>(), 0);
+  EXPECT_LE(u.max().item<double>(), 1);
+  EXPECT_NEAR(u.mean().item<double>(), 0.5, 4 * std::sqrt(1.0 / 12 / n));
+  const Tensor s = Rng(11, "sign").rademacher({n / 10, 10}, torch::empty({1}, torch::kDouble));
+  EXPECT_TRUE((s.abs() == 1).all().item<bool>());
+  EXPECT_NEAR(s.mean().item<double>(), 0, 4 / std::sqrt(n));
+  EXPECT_NEAR((z.slice(1, 0, 9) * z.slice(1, 1, 10)).mean().item<double>(), 0, 4 / std::sqrt(0.9 * n));
+}
+
+TEST(Rng, IntegersAndPermutations) {
+  const Tensor k = Rng(3, "integers").integers({60000, 3}, 6);
+  EXPECT_EQ(k.min().item<std::int64_t>(), 0);
+  EXPECT_EQ(k.max().item<std::int64_t>(), 5);
+  const Tensor counts = torch::bincount(k.flatten());
+  for (int i = 0; i < 6; ++i)
+    EXPECT_NEAR(counts[i].item<double>(), 30000, 4 * std::sqrt(180000 * (1.0 / 6) * (5.0 / 6)));
+  const Tensor p = Rng(3, "order").permutation(1000);
+  EXPECT_TRUE(torch::equal(std::get<0>(p.sort()), torch::arange(1000)));
+  EXPECT_FALSE(torch::equal(p, torch::arange(1000)));
+}
+
+}  // namespace
+}  // namespace gibbsite
