@@ -1,0 +1,16 @@
+// The exact score-matching loss of Hyvärinen (2005): E_data[ 1/2 ||grad E||^2 - laplacian E ].
+#pragma once
+
+#include <gibbsite/core/tensor.h>
+#include <gibbsite/metric/estimate.h>
+
+namespace gibbsite {
+
+/// 1/2 ||grad E||^2 - laplacian E of every row, [N] float64, evaluated in the dtype of x, `chunk` rows at a time.
+/// x: [N, *event].
+Tensor score_matching_terms(const EnergyFn& energy, const Tensor& x, std::int64_t chunk = 4096);
+
+/// Their mean.
+Estimate score_matching_loss(const EnergyFn& energy, const Tensor& x, std::int64_t chunk = 4096);
+
+}  // namespace gibbsite

@@ -1,0 +1,49 @@
+// The metrics that `gibbsite evaluate --metric NAME` knows.
+#pragma once
+
+#include <gibbsite/core/environment.h>
+#include <gibbsite/core/random.h>
+#include <gibbsite/core/tensor.h>
+#include <gibbsite/metric/estimate.h>
+
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace gibbsite {
+
+/// What a metric may use. Undefined or empty members are absent; a metric that needs one throws RequestError naming it.
+struct MetricInput {
+  EnergyFn energy;                                   ///< in the model's units
+  Tensor data;                                       ///< held-out points, model's units, [N, *event]
+  Tensor training;                                   ///< training points, model's units, for typicality and the quadrature's box
+  Tensor samples;                                    ///< model samples, model's units, [S, *event]
+  std::vector<std::pair<std::string, Tensor>> out;   ///< out-of-distribution sets by name, model's units
+  double log_jacobian = 0;                           ///< mean log |det| of the data transform, added to log densities
+  std::function<Tensor(const Tensor&)> classify;     ///< points in the model's units -> class probabilities [N, C]
+  Tensor labels;                                     ///< [N] int64 of data
+  Rng rng = Rng(0, "metric");
+};
+
+/// One number of a metric; `settings` are further keys of its result row, e.g. {"score", "log_density"}.
+struct MetricValue {
+  std::string metric;  ///< slug of the result row
+  Estimate estimate;
+  std::string unit;    ///< "nats", "1", …
+  NamedStrings settings;
+};
+
+struct MetricEntry {
+  std::string name;
+  std::string summary;  ///< one line
+  std::string paper;    ///< where it comes from
+  std::function<std::vector<MetricValue>(const MetricInput&)> evaluate;
+};
+
+const std::vector<MetricEntry>& metric_table();
+
+/// Throws RequestError with the nearest name if there is no such metric.
+const MetricEntry& find_metric(const std::string& name);
+
+}  // namespace gibbsite
