@@ -1,0 +1,85 @@
+// Everything a run needs to know of its data, built from the table [data] of a recipe.
+#pragma once
+
+#include <gibbsite/core/options.h>
+#include <gibbsite/core/random.h>
+#include <gibbsite/data/data_path.h>
+#include <gibbsite/data/dataset.h>
+#include <gibbsite/data/density.h>
+#include <gibbsite/data/loader.h>
+#include <gibbsite/data/transform.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace gibbsite {
+
+/// The keys common to all data; a generated density reads its own options from the same table.
+struct DataOptions {
+  std::string name;
+  double noise = 0;
+  double train = 0;
+  double validation = 0.1;
+  double test = 0.1;
+  std::string split = "random";
+  bool fresh = false;
+  bool noise_once = false;
+  std::string scale = "none";
+  bool dequantise = false;
+  bool logit = false;
+  double logit_alpha = 1e-6;
+  std::int64_t pad = 0;
+  bool flatten = false;
+  std::string label_column;
+  void declare(OptionVisitor& o) {
+    o.option("name", name, "a generated density, a named data set, or a CSV, NPY, NPZ or IDX file");
+    o.option("noise", noise,
+             "standard deviation of Gaussian jitter: part of the law of a generated density, else added after scaling",
+             non_negative());
+    o.option("train", train, "training rows, or a share below 1; 0: what the others leave (50000 if generated)",
+             non_negative());
+    o.option("validation", validation, "validation rows, or a share below 1 (of the training rows if generated)",
+             non_negative());
+    o.option("test", test, "test rows, or a share below 1; an official test set is kept whole unless rows are given",
+             non_negative());
+    o.option("split", split, "which rows go where: a permutation from the seed, or the order of the file",
+             {"random", "file"});
+    o.option("fresh", fresh, "draw new samples of a generated density for every training batch");
+    o.option("noise_once", noise_once, "draw dequantisation and jitter of the training rows once, not for every batch");
+    o.option("scale", scale, "none, to [0, 1], to [-1, 1], to mean 0 and deviation 1, or PCA whitening",
+             {"none", "unit", "symmetric", "standardise", "whiten"});
+    o.option("dequantise", dequantise, "add uniform noise on (0, 1] to integer values before scaling");
+    o.option("logit", logit, "logit of values in [0, 1]; needs scale = \"unit\"");
+    o.option("logit_alpha", logit_alpha, "logit(alpha + (1 - 2 alpha) x)", between(1e-12, 0.49));
+    o.option("pad", pad, "pixels of margin added on every side of an image", non_negative());
+    o.option("flatten", flatten, "make every event a vector");
+    o.option("label_column", label_column, "column of a CSV file that is the label: name, or number from 0");
+  }
+};
+
+struct Data {
+  DataOptions options;
+  Splits splits;                           ///< original units
+  Pipeline pipeline;                       ///< original units -> model units
+  std::shared_ptr<const Density> density;  ///< exact law in original units for generated data, else null
+  Rng rng = Rng(0, "data");
+
+  /// Training batches.
+  Loader loader(at::ScalarType dtype = at::kFloat) const;
+  /// All rows of a split in model units, its noise drawn once: a function of (seed, split) only.
+  Tensor prepared(const Dataset& split, const std::string& split_name, at::ScalarType dtype = at::kFloat) const;
+  /// Sizes of one event in original and in model units.
+  Shape event() const;
+  Shape model_event() const;
+};
+
+/// Statistics for scaling come from the training split. Throws RequestError or WorkError naming key, file or set.
+std::unique_ptr<Data> make_data(const Config& data, const Rng& rng, const DataPath& path);
+
+/// What makes score matching ill-posed on these rows, one line each, pointing at data.noise: constant columns, values
+/// repeated in more than a twentieth of the rows (atoms), and densities with jumps. Empty where nothing was found.
+/// `noise` is the jitter the run adds: positive noise leaves nothing to warn about.
+std::vector<std::string> score_matching_warnings(const Dataset& data, double noise = 0);
+
+}  // namespace gibbsite

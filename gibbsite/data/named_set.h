@@ -1,0 +1,48 @@
+// Real data sets by name, and plain files as data sets.
+#pragma once
+
+#include <gibbsite/data/data_path.h>
+#include <gibbsite/data/dataset.h>
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace gibbsite {
+
+/// A data set as it is published.
+struct Published {
+  std::optional<Dataset> train;  ///< all rows of a set without an official division
+  std::optional<Dataset> test;   ///< the official test set
+};
+
+struct NamedSet {
+  std::string name;
+  std::string summary;  ///< one line
+  std::string paper;    ///< its authors
+  std::string how;      ///< where to get it and the file names expected
+  std::function<Published(const NamedSet&, const DataPath&)> load;
+};
+
+const std::vector<NamedSet>& named_sets();
+
+/// What `gibbsite list datasets` shows: generated densities, then named sets.
+struct ListedData {
+  std::string name, summary, paper;
+};
+std::vector<ListedData> list_data();
+
+/// Rows of a CSV, NPY, NPZ (array "x" or the first, labels from "label") or IDX file, told by extension (.csv .data .txt
+/// .tra .tes .tsv, .npy, .npz, idx*-ubyte[.gz]) or by magic number. Throws WorkError.
+Dataset load_file(const std::string& path, const std::string& label_column = "");
+
+/// A named set or a file. `origin` is where the recipe or command line names it. Throws RequestError for a name that is
+/// neither (with the nearest name), WorkError where a file is missing or damaged.
+Published load_published(const std::string& name_or_file, const DataPath& path, const std::string& label_column = "",
+                         const std::string& origin = "data");
+
+/// All rows to evaluate on: the official test set where there is one, else every row.
+Dataset load_for_evaluation(const std::string& name_or_file, const DataPath& path, const std::string& origin = "data");
+
+}  // namespace gibbsite
