@@ -5,17 +5,26 @@
 #pragma once
 
 #include <gibbsite/core/random.h>
+#include <gibbsite/core/registry.h>
 #include <gibbsite/core/tensor.h>
 
 #include <functional>
+#include <memory>
 
 namespace gibbsite {
 
-/// Either may be empty. A missing score comes from autograd of the energy; a kernel that needs a missing energy throws
-/// RequestError with the kernel's name.
+/// Energy [B] and score [B, *event] at the same x.
+struct EnergyScore {
+  Tensor energy;
+  Tensor score;
+};
+
+/// Any member may be empty. A missing score comes from autograd of the energy; a kernel that needs a missing energy
+/// throws RequestError with the kernel's name.
 struct Target {
-  EnergyFn energy;                               ///< [B, *event] -> [B]
-  std::function<Tensor(const Tensor&)> score;    ///< [B, *event] -> [B, *event], grad log p = -grad E
+  EnergyFn energy = {};                               ///< [B, *event] -> [B]
+  std::function<Tensor(const Tensor&)> score = {};    ///< [B, *event] -> [B, *event], grad log p = -grad E
+  std::function<EnergyScore(const Tensor&)> both = {};  ///< both in one evaluation, where that is cheaper; detached
 };
 
 /// Whether the returned state keeps the autograd graph through the drift.
@@ -23,22 +32,43 @@ enum class Graph { kDetach, kKeep };
 
 /// The next state and what made it.
 struct Step {
-  Tensor x;         ///< [B, *event]
-  Tensor noise;     ///< [B, *event], the increment: the standard normal times its factor, before any acceptance test
-  Tensor accepted;  ///< [B] in {0, 1} for Metropolis kernels, undefined for others
-  Tensor energy;    ///< [B] at x where the kernel knows it, else undefined
-  Tensor score;     ///< [B, *event] at x where the kernel knows it, else undefined
+  Tensor x;            ///< [B, *event]
+  Tensor noise;        ///< [B, *event], the increment: the standard normal times its factor, before any acceptance test
+  Tensor accepted;     ///< [B] in {0, 1} for Metropolis kernels, undefined for others
+  Tensor energy;       ///< [B] at x where the kernel knows it, else undefined
+  Tensor score;        ///< [B, *event] at x where the kernel knows it, else undefined
+  Tensor probability;  ///< [B] acceptance probability of the proposal, for Metropolis kernels
 };
 
 class Kernel {
  public:
   virtual ~Kernel() = default;
-  /// One transition of every row of x. `previous` may be the step that produced x: kernels reuse its energy and score.
+  /// One transition of every row of x. `previous` may be the step that made x from the same target: kernels reuse its
+  /// energy and score when previous->x is the very tensor x. Metropolis kernels throw RequestError on Graph::kKeep and
+  /// on a target without energy. x is never written to.
   virtual Step step(const Target& target, const Tensor& x, Rng& rng, Graph graph = Graph::kDetach,
                     const Step* previous = nullptr) const = 0;
+
+  /// The kernel's step size, 0 for a kernel without one.
+  virtual double step_size() const { return 0; }
+  /// The same kernel with another step size; null for a kernel without one.
+  virtual std::shared_ptr<const Kernel> with_step_size(double /*step_size*/) const { return nullptr; }
+  /// The mean acceptance that step-size adaptation should aim at; 0 for kernels without an acceptance test.
+  virtual double target_acceptance() const { return 0; }
 };
 
-/// The target's score at x ([B, *event]), by autograd of the energy where no score is given. Detached unless `graph` keeps.
+/// The target's score at x ([B, *event]), by autograd of the energy where no score is given. Detached unless `graph`
+/// keeps; then it is differentiable in the energy's parameters, and in x if x requires a gradient.
 Tensor score_of(const Target& target, const Tensor& x, Graph graph = Graph::kDetach);
+
+/// Energy and score at x, detached, from one autograd graph where the target gives no cheaper way. `who` is named in
+/// the RequestError thrown for a target without energy.
+EnergyScore energy_and_score(const Target& target, const Tensor& x, const std::string& who);
+
+/// The target of density p^beta: energy and score times beta.
+Target tempered(const Target& target, double beta);
+
+using MakeKernel = std::function<std::shared_ptr<const Kernel>(const Config& options)>;
+const Table<MakeKernel>& kernel_table();
 
 }  // namespace gibbsite

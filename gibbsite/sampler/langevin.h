@@ -1,0 +1,52 @@
+// Unadjusted Langevin dynamics.
+#pragma once
+
+#include <gibbsite/core/options.h>
+#include <gibbsite/sampler/kernel.h>
+
+namespace gibbsite {
+
+struct LangevinOptions {
+  double step_size = 0.01;
+  double noise_scale = 1;
+  bool noise_first = false;
+  double gradient_limit = 0;
+  double gradient_norm_limit = 0;
+  std::vector<double> clamp;
+
+  void declare(OptionVisitor& o) {
+    o.option("step_size", step_size, "η in x ← x − (η/2)∇E + √η·noise_scale·ω", positive());
+    o.option("noise_scale", noise_scale, "factor on the noise; 0 is gradient descent", non_negative());
+    o.option("noise_first", noise_first, "add the noise before the gradient is evaluated");
+    o.option("gradient_limit", gradient_limit, "each component of ∇E is clamped to ± this; 0 is no limit", non_negative());
+    o.option("gradient_norm_limit", gradient_norm_limit,
+             "∇E of a chain is scaled down to at most this norm; 0 is no limit", non_negative());
+    o.option("clamp", clamp, "[low, high] that every component of the new state is clamped to; empty is no clamp");
+  }
+};
+
+/// x' = x − (η/2) L(∇E(x)) + √η·noise_scale·ω, with L the limits of the options (componentwise first), then the clamp.
+/// With `noise_first`, x' = y − (η/2) L(∇E(y)) for y = x plus the noise. Step::noise is the increment added, not clamped.
+/// Graph::kKeep keeps the graph through the drift (limits and clamp included), in the parameters and, if x requires a
+/// gradient, in x; the noise is a constant. Throws RequestError unless the options lie in their ranges and clamp is empty
+/// or low < high.
+class Langevin : public Kernel {
+ public:
+  explicit Langevin(const LangevinOptions& options);
+  Step step(const Target& target, const Tensor& x, Rng& rng, Graph graph = Graph::kDetach,
+            const Step* previous = nullptr) const override;
+  double step_size() const override { return options_.step_size; }
+  std::shared_ptr<const Kernel> with_step_size(double step_size) const override;
+  const LangevinOptions& options() const { return options_; }
+
+ private:
+  LangevinOptions options_;
+  double drift_factor_;  // η/2
+  double noise_factor_;  // √η·noise_scale
+};
+
+/// x + (step_size/2)·score + noise in a new tensor, the one place where the Langevin update is written. Differentiable
+/// while gradients are recorded; the rounding does not depend on how rows are split or on threads.
+Tensor langevin_update(const Tensor& x, const Tensor& score, const Tensor& noise, double step_size);
+
+}  // namespace gibbsite
