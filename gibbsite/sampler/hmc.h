@@ -14,7 +14,8 @@ struct HmcOptions {
   void declare(OptionVisitor& o) {
     o.option("step_size", step_size, "ε of a leapfrog step; one leapfrog step is MALA with η = ε²", positive());
     o.option("leapfrog_steps", leapfrog_steps, "leapfrog steps per transition", at_least(1));
-    o.option("jitter", jitter, "ε is multiplied by a uniform number in [1 − jitter, 1 + jitter], one per chain and transition",
+    o.option("jitter", jitter,
+             "ε is multiplied by a uniform number in [1 − jitter, 1 + jitter], one per chain and transition",
              Range{0, 1, false, true});
   }
 };

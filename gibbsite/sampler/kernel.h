@@ -20,10 +20,11 @@ struct EnergyScore {
 };
 
 /// Any member may be empty. A missing score comes from autograd of the energy; a kernel that needs a missing energy
-/// throws RequestError with the kernel's name.
+/// throws RequestError with the kernel's name. Without Graph::kKeep `score` and `both` are called with gradients not
+/// recorded; one that uses autograd inside turns recording on itself.
 struct Target {
-  EnergyFn energy = {};                               ///< [B, *event] -> [B]
-  std::function<Tensor(const Tensor&)> score = {};    ///< [B, *event] -> [B, *event], grad log p = -grad E
+  EnergyFn energy = {};                                 ///< [B, *event] -> [B]
+  std::function<Tensor(const Tensor&)> score = {};      ///< [B, *event] -> [B, *event], grad log p = -grad E
   std::function<EnergyScore(const Tensor&)> both = {};  ///< both in one evaluation, where that is cheaper; detached
 };
 
@@ -64,6 +65,9 @@ Tensor score_of(const Target& target, const Tensor& x, Graph graph = Graph::kDet
 /// Energy and score at x, detached, from one autograd graph where the target gives no cheaper way. `who` is named in
 /// the RequestError thrown for a target without energy.
 EnergyScore energy_and_score(const Target& target, const Tensor& x, const std::string& who);
+
+/// The same, taken from `previous` where that is the step that made x.
+EnergyScore energy_and_score(const Target& target, const Tensor& x, const Step* previous, const std::string& who);
 
 /// The target of density p^beta: energy and score times beta.
 Target tempered(const Target& target, double beta);

@@ -18,7 +18,8 @@ struct LangevinOptions {
     o.option("step_size", step_size, "η in x ← x − (η/2)∇E + √η·noise_scale·ω", positive());
     o.option("noise_scale", noise_scale, "factor on the noise; 0 is gradient descent", non_negative());
     o.option("noise_first", noise_first, "add the noise before the gradient is evaluated");
-    o.option("gradient_limit", gradient_limit, "each component of ∇E is clamped to ± this; 0 is no limit", non_negative());
+    o.option("gradient_limit", gradient_limit, "each component of ∇E is clamped to ± this; 0 is no limit",
+             non_negative());
     o.option("gradient_norm_limit", gradient_norm_limit,
              "∇E of a chain is scaled down to at most this norm; 0 is no limit", non_negative());
     o.option("clamp", clamp, "[low, high] that every component of the new state is clamped to; empty is no clamp");
@@ -41,7 +42,6 @@ class Langevin : public Kernel {
 
  private:
   LangevinOptions options_;
-  double drift_factor_;  // η/2
   double noise_factor_;  // √η·noise_scale
 };
 

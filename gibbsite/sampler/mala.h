@@ -34,6 +34,7 @@ class Mala : public Kernel {
 Tensor mala_log_proposal(const Tensor& y, const Tensor& x, const Tensor& score_x, double step_size);
 
 /// log of the acceptance ratio π(y) q(x | y) / (π(x) q(y | x)), [B], before it is cut at 0.
-Tensor mala_log_ratio(const Tensor& x, const EnergyScore& at_x, const Tensor& y, const EnergyScore& at_y, double step_size);
+Tensor mala_log_ratio(const Tensor& x, const EnergyScore& at_x, const Tensor& y, const EnergyScore& at_y,
+                      double step_size);
 
 }  // namespace gibbsite

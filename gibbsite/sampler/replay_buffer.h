@@ -35,7 +35,8 @@ struct ReplayOptions {
     o.option("capacity", capacity, "states kept", at_least(1));
     o.option("probability", probability, "probability that a chain starts from a kept state", between(0, 1));
     o.option("draw", draw, "slots of a batch are drawn with or without replacement", {"with", "without"});
-    o.option("write", write, "chains go back to the slots they drew, or are appended over the oldest", {"slots", "append"});
+    o.option("write", write, "chains go back to the slots they drew, or are appended over the oldest",
+             {"slots", "append"});
     o.option("fresh", fresh, "reuse is decided per chain, or by one binomial number for the first rows",
              {"per_chain", "binomial"});
     o.option("prefill", prefill, "begin full of fresh starts; false only with write = append");

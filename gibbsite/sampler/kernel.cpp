@@ -1,0 +1,67 @@
+#include <gibbsite/core/check.h>
+#include <gibbsite/core/error.h>
+#include <gibbsite/sampler/kernel.h>
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/types.h>
+
+namespace gibbsite {
+namespace {
+
+// The gradient of −energy; seeding the reverse pass with −1 saves a negation.
+Tensor score_by_autograd(const Tensor& energy, const Tensor& x, bool keep) {
+  check_per_example("sampler", "energy", energy, x);
+  Tensor score;
+  if (energy.requires_grad())
+    score = torch::autograd::grad({energy}, {x}, {torch::full_like(energy, -1)}, keep, keep, /*allow_unused=*/true)[0];
+  if (!score.defined())
+    throw WorkError("sampler", "the energy has no autograd graph to its argument", "give the target a score");
+  return score;
+}
+
+}  // namespace
+
+Tensor score_of(const Target& target, const Tensor& x, Graph graph) {
+  const bool keep = graph == Graph::kKeep;
+  torch::AutoGradMode record(keep || !target.score);
+  if (target.score) return keep ? target.score(x) : target.score(x.detach()).detach();
+  if (!target.energy) throw RequestError("sampler", "the target has neither score nor energy");
+  const Tensor at = keep && x.requires_grad() ? x : x.detach().requires_grad_();
+  return score_by_autograd(target.energy(at), at, keep);
+}
+
+EnergyScore energy_and_score(const Target& target, const Tensor& x, const std::string& who) {
+  if (!target.energy && !target.both)
+    throw RequestError(who, "the acceptance test needs the target's energy, and this target has only a score",
+                       "langevin needs no energy");
+  if (target.both || target.score) {
+    torch::NoGradGuard no_graph;
+    const Tensor at = x.detach();
+    if (target.both) return target.both(at);
+    return {target.energy(at), target.score(at)};
+  }
+  torch::AutoGradMode record(true);
+  const Tensor at = x.detach().requires_grad_();
+  const Tensor energy = target.energy(at);
+  const Tensor score = score_by_autograd(energy, at, false);
+  return {energy.detach(), score};
+}
+
+EnergyScore energy_and_score(const Target& target, const Tensor& x, const Step* previous, const std::string& who) {
+  if (previous != nullptr && previous->energy.defined() && previous->score.defined() && previous->x.is_same(x))
+    return {previous->energy, previous->score};
+  return energy_and_score(target, x, who);
+}
+
+Target tempered(const Target& target, double beta) {
+  Target result;
+  if (target.energy) result.energy = [energy = target.energy, beta](const Tensor& x) { return energy(x) * beta; };
+  if (target.score) result.score = [score = target.score, beta](const Tensor& x) { return score(x) * beta; };
+  if (target.both)
+    result.both = [both = target.both, beta](const Tensor& x) {
+      const EnergyScore at = both(x);
+      return EnergyScore{at.energy * beta, at.score * beta};
+    };
+  return result;
+}
+
+}  // namespace gibbsite

@@ -1,0 +1,82 @@
+#include <ATen/Parallel.h>
+#include <fmt/format.h>
+#include <gibbsite/core/error.h>
+#include <gibbsite/sampler/langevin.h>
+#include <gibbsite/sampler/validated.h>
+#include <torch/types.h>
+
+#include <cmath>
+
+namespace gibbsite {
+namespace {
+
+template <class T>
+void update(const Tensor& x, const Tensor& score, const Tensor& noise, double half, Tensor& out) {
+  const T* from = x.data_ptr<T>();
+  const T* drift = score.data_ptr<T>();
+  const T* kick = noise.data_ptr<T>();
+  T* to = out.data_ptr<T>();
+  const T factor = static_cast<T>(half);
+  at::parallel_for(0, x.numel(), 1 << 15, [=](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) to[i] = (factor * drift[i] + from[i]) + kick[i];
+  });
+}
+
+bool plain(const Tensor& t, const Tensor& like) {
+  return t.device().is_cpu() && t.is_contiguous() && t.scalar_type() == like.scalar_type() && t.sizes() == like.sizes();
+}
+
+}  // namespace
+
+Tensor langevin_update(const Tensor& x, const Tensor& score, const Tensor& noise, double step_size) {
+  const double half = step_size / 2;
+  if (torch::GradMode::is_enabled() && (x.requires_grad() || score.requires_grad())) return (score * half + x) + noise;
+  if (plain(x, x) && plain(score, x) && plain(noise, x)) {
+    Tensor out = torch::empty_like(x);
+    if (x.scalar_type() == torch::kFloat) return update<float>(x, score, noise, half, out), out;
+    if (x.scalar_type() == torch::kDouble) return update<double>(x, score, noise, half, out), out;
+  }
+  // A separate product: the fused form of add(x, score, alpha) rounds differently at the ends of vectors.
+  return score.mul(half).add_(x).add_(noise);
+}
+
+Langevin::Langevin(const LangevinOptions& options)
+    : options_(validated(options, "langevin")), noise_factor_(std::sqrt(options.step_size) * options.noise_scale) {
+  const std::vector<double>& clamp = options_.clamp;
+  if (!clamp.empty() && !(clamp.size() == 2 && clamp[0] < clamp[1]))
+    throw RequestError("langevin.clamp",
+                       fmt::format("expected [] or [low, high] with low < high, got [{}]", fmt::join(clamp, ", ")));
+}
+
+std::shared_ptr<const Kernel> Langevin::with_step_size(double step_size) const {
+  LangevinOptions options = options_;
+  options.step_size = step_size;
+  return std::make_shared<Langevin>(options);
+}
+
+Step Langevin::step(const Target& target, const Tensor& x, Rng& rng, Graph graph, const Step* previous) const {
+  const bool keep = graph == Graph::kKeep;
+  torch::AutoGradMode record(keep);
+  Step step;
+  step.noise = noise_factor_ > 0 ? rng.normal(x.sizes(), x) : torch::zeros_like(x.detach());
+  if (noise_factor_ > 0 && noise_factor_ != 1) step.noise.mul_(noise_factor_);
+
+  const Tensor from = keep ? x : x.detach();
+  const Tensor at = options_.noise_first ? from + step.noise : from;
+  const bool known =
+      !keep && !options_.noise_first && previous != nullptr && previous->score.defined() && previous->x.is_same(x);
+  Tensor score = known ? previous->score : score_of(target, at, graph);
+  if (options_.gradient_limit > 0) score = score.clamp(-options_.gradient_limit, options_.gradient_limit);
+  if (options_.gradient_norm_limit > 0) {
+    const double limit = options_.gradient_norm_limit;
+    score = scale_rows(score, limit / sum_event(score.square()).clamp_min(limit * limit).sqrt());
+  }
+  step.x = options_.noise_first ? at + score * (options_.step_size / 2)
+                                : langevin_update(from, score, step.noise, options_.step_size);
+  if (!options_.clamp.empty())
+    step.x =
+        keep ? step.x.clamp(options_.clamp[0], options_.clamp[1]) : step.x.clamp_(options_.clamp[0], options_.clamp[1]);
+  return step;
+}
+
+}  // namespace gibbsite

@@ -1,0 +1,27 @@
+#include <gibbsite/sampler/hmc.h>
+#include <gibbsite/sampler/langevin.h>
+#include <gibbsite/sampler/mala.h>
+
+namespace gibbsite {
+namespace {
+
+template <class K, class Options>
+std::shared_ptr<const Kernel> make(const Config& options) {
+  return std::make_shared<K>(read_options<Options>(options, "sampler"));
+}
+
+}  // namespace
+
+const Table<MakeKernel>& kernel_table() {
+  static const Table<MakeKernel> table = {
+      {"langevin", "unadjusted Langevin dynamics", "Parisi 1981", make<Langevin, LangevinOptions>,
+       describe_options<LangevinOptions>, Config::table()},
+      {"mala", "Langevin proposals with a Metropolis test", "Roberts and Tweedie 1996", make<Mala, MalaOptions>,
+       describe_options<MalaOptions>, Config::table()},
+      {"hmc", "Hamiltonian trajectories with a Metropolis test", "Neal 2011", make<Hmc, HmcOptions>,
+       describe_options<HmcOptions>, Config::table()},
+  };
+  return table;
+}
+
+}  // namespace gibbsite
