@@ -10,7 +10,8 @@
 namespace gibbsite {
 
 /// positive: [N], negative: [M]. Mid-ranks for ties; the standard error is that of DeLong, DeLong and Clarke-Pearson
-/// (1988), floored at 1 / (2 N M)^(1/2) of one discordant pair so that perfect separation does not claim certainty.
+/// (1988); perfect separation, where that is zero, gets 1 / (min(N, M) + 2), about the posterior deviation of a share after
+/// as many successes.
 /// Throws WorkError on an empty side or a NaN.
 Estimate auroc(const Tensor& positive, const Tensor& negative);
 

@@ -47,6 +47,10 @@ std::vector<Timing> time_interleaved(const std::vector<Work>& work, const Timing
 /// Median over rounds of the ratio of two pieces of work that were timed together: drift of the machine cancels.
 Estimate time_ratio(const Timing& numerator, const Timing& denominator);
 
+/// Most bytes of tensors that `work` had alive at once, beyond those alive before; the largest of `rounds` runs after one
+/// that is not measured (so that lazily made state does not count).
+std::int64_t peak_bytes(const Work& work, std::int64_t rounds = 1);
+
 /// Median with the standard error from the order statistics around the middle.
 Estimate median_estimate(std::vector<double> values);
 

@@ -20,14 +20,14 @@ Box data_box(const Tensor& points, double margin = 0.25);
 
 struct QuadratureSettings {
   std::int64_t cells = 512;
-  double outside = 1e-7;
+  double outside = 1e-9;
   std::int64_t enlargements = 8;
   std::int64_t chunk = 65536;
   void declare(OptionVisitor& o) {
     o.option("cells", cells, "cells per axis of the fine grid; the coarse one has half as many (made even)", at_least(8));
-    o.option("outside", outside, "the box doubles until the share of mass between it and its double is below this",
+    o.option("outside", outside, "the box grows until the share of mass between it and its double is below this",
              positive());
-    o.option("enlargements", enlargements, "how often the box may double; 0 takes it as it is", at_least(0));
+    o.option("enlargements", enlargements, "how often the box may grow; 0 takes it as it is", at_least(0));
     o.option("chunk", chunk, "points evaluated at once", at_least(1));
   }
 };

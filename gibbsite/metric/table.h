@@ -1,6 +1,7 @@
 // The metrics that `gibbsite evaluate --metric NAME` knows.
 #pragma once
 
+#include <gibbsite/calculus/jet.h>
 #include <gibbsite/core/environment.h>
 #include <gibbsite/core/random.h>
 #include <gibbsite/core/tensor.h>
@@ -16,6 +17,7 @@ namespace gibbsite {
 /// What a metric may use. Undefined or empty members are absent; a metric that needs one throws RequestError naming it.
 struct MetricInput {
   EnergyFn energy;                                   ///< in the model's units
+  std::function<Jet(const Jet&)> jet;                ///< of the energy, where it has one
   Tensor data;                                       ///< held-out points, model's units, [N, *event]
   Tensor training;                                   ///< training points, model's units, for typicality and the quadrature's box
   Tensor samples;                                    ///< model samples, model's units, [S, *event]

@@ -1,0 +1,127 @@
+#include <gibbsite/core/error.h>
+#include <gibbsite/core/text.h>
+#include <gibbsite/metric/auroc.h>
+#include <gibbsite/metric/classification.h>
+#include <gibbsite/metric/mmd.h>
+#include <gibbsite/metric/moments.h>
+#include <gibbsite/metric/quadrature.h>
+#include <gibbsite/metric/score_matching_loss.h>
+#include <gibbsite/metric/table.h>
+#include <torch/types.h>
+
+namespace gibbsite {
+namespace {
+
+using Values = std::vector<MetricValue>;
+
+void need(bool present, const char* metric, const char* what) {
+  if (!present) throw RequestError(fmt::format("metric {}", metric), fmt::format("needs {}", what));
+}
+
+Quadrature quadrature_of(const char* metric, const MetricInput& input) {
+  need(static_cast<bool>(input.energy), metric, "an energy");
+  need(input.data.defined(), metric, "data");
+  need(input.data.dim() == 2 && input.data.size(1) <= 2, metric, "points in one or two dimensions");
+  const Tensor points = input.training.defined() ? at::cat({input.data, input.training}) : input.data;
+  return quadrature(input.energy, data_box(points), input.data);
+}
+
+Values log_likelihood_values(const MetricInput& input) {
+  const Quadrature integral = quadrature_of("log_likelihood", input);
+  LogLikelihood result = log_likelihood(input.energy, input.data, integral);
+  result.estimate.value += input.log_jacobian;
+  return {{"log_likelihood", result.estimate, "nats", {{"quadrature_error", fmt::format("{:.2g}", result.quadrature_error)}}}};
+}
+
+Values log_z_values(const MetricInput& input) {
+  const Quadrature integral = quadrature_of("log_z", input);
+  return {{"log_z", {integral.log_z, integral.log_z_error, 1}, "nats", {}}};
+}
+
+Values score_matching_values(const MetricInput& input) {
+  need(static_cast<bool>(input.energy), "sm_loss", "an energy");
+  need(input.data.defined(), "sm_loss", "data");
+  return {{"sm_loss", score_matching_loss(ScalarFunction{input.energy, input.jet}, input.data), "1", {}}};
+}
+
+Values auroc_values(const MetricInput& input) {
+  need(static_cast<bool>(input.energy), "auroc", "an energy");
+  need(input.data.defined(), "auroc", "data");
+  need(!input.out.empty(), "auroc", "an out-of-distribution set");
+  const ScoredPoints in = score_points(input.energy, input.data);
+  std::vector<DetectionScore> scores{DetectionScore::kLogDensity, DetectionScore::kGradientNorm};
+  double training_energy = 0;
+  if (input.training.defined()) {
+    scores.push_back(DetectionScore::kTypicality);
+    training_energy = energies(input.energy, input.training, 1024).mean().item<double>();
+  }
+  Values values;
+  for (const auto& [name, points] : input.out) {
+    const ScoredPoints out = score_points(input.energy, points);
+    for (const DetectionScore score : scores) {
+      values.push_back({"auroc", detection_auroc(score, in, out, training_energy), "1",
+                        {{"out", name}, {"score", detection_score_name(score)}}});
+    }
+  }
+  return values;
+}
+
+Values moments_values(const MetricInput& input) {
+  need(input.samples.defined(), "moments", "samples");
+  need(input.data.defined(), "moments", "data");
+  const MomentComparison result = compare_moments_of_samples(input.samples.flatten(1), input.data.flatten(1));
+  return {{"moments", {result.worst_z, 1, result.independent}, "standard errors", {}}};
+}
+
+Values mmd_values(const MetricInput& input) {
+  need(input.samples.defined(), "mmd", "samples");
+  need(input.data.defined(), "mmd", "data");
+  const Mmd result = mmd(input.samples, input.data, input.rng.stream("mmd"));
+  return {{"mmd", result.squared, "1",
+           {{"p_value", fmt::format("{:.4g}", result.p_value)}, {"bandwidth", fmt::format("{:.4g}", result.bandwidth)}}}};
+}
+
+Values accuracy_values(const MetricInput& input) {
+  need(static_cast<bool>(input.classify), "accuracy", "a classifier");
+  need(input.data.defined() && input.labels.defined(), "accuracy", "labelled data");
+  return {{"accuracy", accuracy(input.classify(input.data), input.labels), "1", {}}};
+}
+
+Values digit_values(const MetricInput& input) {
+  need(static_cast<bool>(input.classify), "digit_criterion", "a classifier");
+  need(input.samples.defined(), "digit_criterion", "samples");
+  const DigitCriterion result = digit_criterion(input.classify(input.samples));
+  return {{"confident_share", result.confident, "1", {}},
+          {"classes", {static_cast<double>(result.classes), std::nan(""), result.confident.count}, "1", {}}};
+}
+
+}  // namespace
+
+const std::vector<MetricEntry>& metric_table() {
+  static const std::vector<MetricEntry> table{
+      {"log_likelihood", "held-out log density in 1-D and 2-D, normalised by quadrature", "", log_likelihood_values},
+      {"log_z", "log partition function in 1-D and 2-D by quadrature", "", log_z_values},
+      {"sm_loss", "exact score-matching loss", "Hyvärinen 2005", score_matching_values},
+      {"auroc", "out-of-distribution detection by log density, gradient norm and typicality",
+       "DeLong, DeLong and Clarke-Pearson 1988", auroc_values},
+      {"moments", "largest difference of mean and covariance between samples and data, in standard errors", "",
+       moments_values},
+      {"mmd", "unbiased squared maximum mean discrepancy of samples and data, with a permutation p value",
+       "Gretton et al. 2012", mmd_values},
+      {"accuracy", "share of labelled points that the classifier gets right", "", accuracy_values},
+      {"digit_criterion", "share of samples that get a class with probability 0.9 or more, and classes that occur", "",
+       digit_values},
+  };
+  return table;
+}
+
+const MetricEntry& find_metric(const std::string& name) {
+  std::vector<std::string> names;
+  for (const MetricEntry& entry : metric_table()) {
+    if (entry.name == name) return entry;
+    names.push_back(entry.name);
+  }
+  throw RequestError("metric", fmt::format("unknown metric '{}'", name), name_hint(name, names));
+}
+
+}  // namespace gibbsite
