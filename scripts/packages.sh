@@ -1,0 +1,8 @@
+# Debian packages, each with a line in docs/dependencies.md (tests/check_dependencies compares the two lists).
+# libtorch-dev and libopenblas0-openmp must be in one apt-get call: alone, libtorch-dev brings the pthread OpenBLAS, whose
+# threads fight with LibTorch's OpenMP ones.
+packages_build="libtorch-dev libopenblas0-openmp build-essential cmake ninja-build ccache git ca-certificates
+  libfmt-dev libtomlplusplus-dev libcli11-dev nlohmann-json3-dev librandom123-dev libboost-math-dev
+  libpng-dev zlib1g-dev libgtest-dev"
+packages_run="gnuplot-nox fonts-dejavu-core"
+packages_deep="clang clang-format clang-tidy"
