@@ -44,6 +44,8 @@ foreach(room IN LISTS GIBBSITE_ROOMS)
   set(GIBBSITE_OBJECTS_UP_TO_${room} ${GIBBSITE_OBJECTS})
 endforeach()
 add_dependencies(gibbsite_core gibbsite_commit)
+# These loops promise accuracy, not bit identity between instruction sets: fused multiply-add is welcome.
+set_source_files_properties("${PROJECT_SOURCE_DIR}/gibbsite/calculus/activation_kernels.cpp" PROPERTIES COMPILE_OPTIONS "-ffp-contract=fast;-O3" SKIP_PRECOMPILE_HEADERS ON)
 
 add_library(gibbsite STATIC ${GIBBSITE_OBJECTS})
 target_link_libraries(gibbsite PUBLIC gibbsite_options)

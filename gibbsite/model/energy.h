@@ -1,6 +1,7 @@
 // p(x) ∝ exp(-energy(x)). Energy, unnormalised log density -E(x) and score grad log p = -grad E: these words mean only this.
 #pragma once
 
+#include <gibbsite/calculus/derivatives.h>
 #include <gibbsite/calculus/jet.h>
 #include <gibbsite/core/random.h>
 #include <gibbsite/core/registry.h>
@@ -26,6 +27,8 @@ class Energy {
   virtual Tensor energy(const Tensor& x) const = 0;
   /// Exact Taylor mode where the network supports it: the jet of [B] energies.
   virtual std::optional<Jet> energy(const Jet& x) const;
+  /// Whether energy(Jet) returns a value.
+  virtual bool has_jet() const { return false; }
   /// The energy to differentiate on this batch; models that solve for weights on x override it. Default: the energy itself.
   virtual EnergyFn fitted(const Tensor& x) const;
   /// For the optimiser and checkpoints only.
@@ -38,6 +41,9 @@ class Energy {
 
 /// -grad E(x), detached, [B, *event].
 Tensor score(const Energy& energy, const Tensor& x);
+
+/// The energy as a function to differentiate; it must outlive the result.
+ScalarFunction scalar_function(const Energy& energy);
 
 /// What a model is built from besides its options.
 struct ModelContext {

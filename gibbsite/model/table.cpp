@@ -1,0 +1,30 @@
+#include <gibbsite/model/classifier.h>
+#include <gibbsite/model/energy.h>
+#include <gibbsite/model/mlp_energy.h>
+#include <gibbsite/model/quadratic_energy.h>
+#include <gibbsite/model/residual_energy.h>
+
+namespace gibbsite {
+namespace {
+
+template <class Options, std::unique_ptr<Energy> (*make)(const Options&, const ModelContext&)>
+std::unique_ptr<Energy> from_config(const Config& config, const ModelContext& context) {
+  return make(read_options<Options>(config, "model"), context);
+}
+
+}  // namespace
+
+const Table<MakeEnergy>& energy_table() {
+  using Settings = Config;
+  static const Table<MakeEnergy> table = {
+      // clang-format off
+      {"mlp", "multi-layer perceptron on flattened points", "VAEBM; finite-difference score matching, Figure 4", from_config<MlpEnergyOptions, make_mlp_energy>, describe_options<MlpEnergyOptions>, Settings::table({{"hidden", Settings::array({Settings(4), Settings(4)})}})},
+      {"residual", "residual convolutions with a quadratic or linear head", "finite-difference score matching, Table 2", from_config<ResidualEnergyOptions, make_residual_energy>, describe_options<ResidualEnergyOptions>, Settings::table({{"filters", Settings(2)}, {"stages", Settings(1)}, {"blocks", Settings(2)}})},
+      {"quadratic", "k ‖x - m‖² / 2 with trainable k", "closed-form test case", from_config<QuadraticEnergyOptions, make_quadratic_energy>, describe_options<QuadraticEnergyOptions>, Settings::table()},
+      {"classifier", "convolutional classifier; as an energy -log Σ exp(logits)", "judge of image samples", from_config<ClassifierOptions, make_classifier>, describe_options<ClassifierOptions>, Settings::table({{"filters", Settings(2)}, {"features", Settings(4)}})},
+      // clang-format on
+  };
+  return table;
+}
+
+}  // namespace gibbsite

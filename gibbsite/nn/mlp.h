@@ -1,0 +1,35 @@
+// A multi-layer perceptron.
+#pragma once
+
+#include <gibbsite/nn/operations.h>
+#include <gibbsite/nn/parameters.h>
+
+#include <string>
+#include <vector>
+
+namespace gibbsite {
+
+struct MlpShape {
+  std::int64_t input = 0;
+  std::vector<std::int64_t> hidden;
+  std::int64_t output = 0;          ///< 0: no output layer, the result is the last hidden activation
+  Activation activation = Activation::kSilu;
+  bool skip = false;                ///< adds a linear map of the input, without bias, to the output
+  bool norm = false;                ///< layer norm before every activation
+};
+
+class Mlp {
+ public:
+  Mlp(Parameters& parameters, const std::string& name, const MlpShape& shape);
+  /// [B, input] -> [B, output].
+  template <class T>
+  T forward(const T& x) const;
+  const MlpShape& shape() const { return shape_; }
+
+ private:
+  MlpShape shape_;
+  std::vector<Tensor> weights_, biases_, norm_weights_, norm_biases_;
+  Tensor skip_;
+};
+
+}  // namespace gibbsite

@@ -1,0 +1,94 @@
+// The free functions networks are written in: one template over `Tensor`, `Jet` and `Stock`, instantiated in the sources.
+//
+// Tensor: fast operations, differentiable to any order (score matching by double backward costs 6 forward passes).
+// Jet:    exact Taylor mode, all coefficients in one library call per layer.
+// Stock:  LibTorch's own operations, the baseline of the benchmarks.
+//
+// Biases and constants act on slice 0 of a jet only.
+#pragma once
+
+#include <gibbsite/calculus/activation.h>
+#include <gibbsite/calculus/jet.h>
+#include <gibbsite/core/tensor.h>
+
+#include <vector>
+
+namespace gibbsite {
+
+/// A tensor computed with LibTorch's own operations.
+struct Stock {
+  Tensor t;
+};
+
+/// x: [B, in], weight: [out, in], bias: [out] or undefined -> [B, out].
+Tensor lin(const Tensor& x, const Tensor& weight, const Tensor& bias);
+Jet lin(const Jet& x, const Tensor& weight, const Tensor& bias);
+Stock lin(const Stock& x, const Tensor& weight, const Tensor& bias);
+
+/// Convolution without bias. x: [B, in, H, W], weight: [out, in, k, k] -> [B, out, H', W'].
+Tensor conv(const Tensor& x, const Tensor& weight, std::int64_t stride, std::int64_t padding);
+Jet conv(const Jet& x, const Tensor& weight, std::int64_t stride, std::int64_t padding);
+Stock conv(const Stock& x, const Tensor& weight, std::int64_t stride, std::int64_t padding);
+
+/// a + bias per channel (dimension 1), in place: a is consumed.
+Tensor add_bias(Tensor a, const Tensor& bias);
+Jet add_bias(Jet a, const Tensor& bias);
+Stock add_bias(Stock a, const Tensor& bias);
+
+/// Residual addition a + b + bias per channel, in place: a is consumed.
+Tensor join(Tensor a, const Tensor& b, const Tensor& bias);
+Jet join(Jet a, const Jet& b, const Tensor& bias);
+Stock join(Stock a, const Stock& b, const Tensor& bias);
+
+Tensor act(Activation kind, const Tensor& x);
+Jet act(Activation kind, const Jet& x);
+Stock act(Activation kind, const Stock& x);
+
+/// 2x2 average pool.
+Tensor pool(const Tensor& x);
+Jet pool(const Jet& x);
+Stock pool(const Stock& x);
+
+/// [B, ...] -> [B, n].
+Tensor flattened(const Tensor& x);
+Jet flattened(const Jet& x);
+Stock flattened(const Stock& x);
+
+/// Along dimension 1.
+Tensor concatenate(const Tensor& a, const Tensor& b);
+Jet concatenate(const Jet& a, const Jet& b);
+Stock concatenate(const Stock& a, const Stock& b);
+
+/// Elementwise sum, product, square; a constant added to slice 0.
+Tensor plus(const Tensor& a, const Tensor& b);
+Jet plus(const Jet& a, const Jet& b);
+Stock plus(const Stock& a, const Stock& b);
+Tensor times(const Tensor& a, const Tensor& b);
+Jet times(const Jet& a, const Jet& b);
+Stock times(const Stock& a, const Stock& b);
+Tensor squared(const Tensor& a);
+Jet squared(const Jet& a);
+Stock squared(const Stock& a);
+
+/// Sum over everything but the batch: [B, ...] -> [B].
+Tensor total(const Tensor& x);
+Jet total(const Jet& x);
+Stock total(const Stock& x);
+
+/// [B, 1] -> [B].
+Tensor column(const Tensor& x);
+Jet column(const Jet& x);
+Stock column(const Stock& x);
+
+/// (x - mean) / sqrt(variance + 1e-5) * weight + bias over everything but the batch, composite: LibTorch's own LayerNorm and
+/// InstanceNorm have wrong third derivatives. weight, bias: one event, or undefined.
+Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias);
+Jet layer_norm(const Jet& x, const Tensor& weight, const Tensor& bias);
+Stock layer_norm(const Stock& x, const Tensor& weight, const Tensor& bias);
+
+/// The same per example and channel over [H, W]; weight, bias: [C], or undefined.
+Tensor instance_norm(const Tensor& x, const Tensor& weight, const Tensor& bias);
+Jet instance_norm(const Jet& x, const Tensor& weight, const Tensor& bias);
+Stock instance_norm(const Stock& x, const Tensor& weight, const Tensor& bias);
+
+}  // namespace gibbsite

@@ -1,0 +1,34 @@
+// Parameters of a network: drawn from named streams, registered with a module for the optimiser and checkpoints.
+#pragma once
+
+#include <gibbsite/core/random.h>
+#include <gibbsite/core/tensor.h>
+
+#include <memory>
+#include <string>
+
+namespace gibbsite {
+
+/// Where parameters are drawn and kept. Copies share the module.
+class Parameters {
+ public:
+  Parameters(const Rng& init, at::ScalarType dtype, at::Device device);
+
+  /// Uniform in ±1/sqrt(fan_in), drawn from stream "init/<name>"; fan_in is the product of all sizes but the first.
+  Tensor weight(const std::string& name, at::IntArrayRef sizes);
+  /// Uniform in ±1/sqrt(fan_in).
+  Tensor bias(const std::string& name, std::int64_t size, std::int64_t fan_in);
+  Tensor constant(const std::string& name, at::IntArrayRef sizes, double value);
+
+  torch::nn::Module& module() const { return *module_; }
+
+ private:
+  Rng init_;
+  at::ScalarType dtype_;
+  at::Device device_;
+  std::shared_ptr<torch::nn::Module> module_;
+  Tensor uniform(const std::string& name, at::IntArrayRef sizes, double bound);
+  Tensor keep(const std::string& name, Tensor value);
+};
+
+}  // namespace gibbsite

@@ -1,0 +1,61 @@
+#include <gibbsite/core/error.h>
+#include <gibbsite/objective/contrastive_divergence.h>
+#include <gibbsite/sampler/chain.h>
+#include <torch/types.h>
+
+namespace gibbsite {
+namespace {
+
+class ContrastiveDivergence : public Objective {
+ public:
+  ContrastiveDivergence(const ContrastiveDivergenceOptions& options, const ObjectiveParts& parts)
+      : options_(options),
+        energy_(*parts.energy),
+        kernel_(parts.kernel),
+        buffer_(std::make_unique<ReplayBuffer>(options, fresh_starts(options, parts.data_example), parts.rng.stream("replay"),
+                                               parts.data_example)) {}
+
+  Loss operator()(const Batch& batch, Rng& rng) const override {
+    Tensor positive = batch.x;
+    if (options_.noise > 0) positive = positive + options_.noise * rng.normal(positive.sizes(), positive);
+    const ReplayDraw start = buffer_->draw(positive.size(0), rng);
+    Target target;
+    target.energy = [this](const Tensor& x) { return energy_.energy(x); };
+    const Tensor negative = iterate(*kernel_, target, start.x, options_.steps, rng).x;
+    buffer_->write(start, negative);
+    const Tensor data_energy = energy_.energy(positive), model_energy = energy_.energy(negative);
+    const Tensor gap = data_energy.mean() - model_energy.mean();
+    Tensor loss = gap;
+    if (options_.magnitude > 0)
+      loss = loss + options_.magnitude * (data_energy.square().mean() + model_energy.square().mean());
+    return {loss, {{"loss", loss.detach()}, {"energy_gap", gap.detach()}, {"data_energy", data_energy.detach().mean()}}};
+  }
+
+  NamedTensors state() const override { return buffer_->state(); }
+  void restore(const NamedTensors& state) override { buffer_->restore(state); }
+
+ private:
+  ContrastiveDivergenceOptions options_;
+  const Energy& energy_;
+  std::shared_ptr<const Kernel> kernel_;
+  std::unique_ptr<ReplayBuffer> buffer_;
+
+  static FreshStarts fresh_starts(const ContrastiveDivergenceOptions& options, const Tensor& example) {
+    return [normal = options.start == "normal", scale = options.start_scale, example](std::int64_t rows, Rng& rng) {
+      Shape sizes = example.sizes().vec();
+      sizes[0] = rows;
+      return normal ? rng.normal(sizes, example) * scale : (rng.uniform(sizes, example) * 2 - 1) * scale;
+    };
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Objective> make_contrastive_divergence(const ContrastiveDivergenceOptions& options, const ObjectiveParts& parts) {
+  if (!parts.energy) throw RequestError("objective", "pcd needs an energy model");
+  if (!parts.kernel) throw RequestError("objective", "pcd needs a sampler for its negatives", "add a [sampler] table");
+  if (!parts.data_example.defined()) throw RequestError("objective", "pcd needs data");
+  return std::make_unique<ContrastiveDivergence>(options, parts);
+}
+
+}  // namespace gibbsite

@@ -1,0 +1,32 @@
+#include <gibbsite/objective/contrastive_divergence.h>
+#include <gibbsite/objective/cross_entropy.h>
+#include <gibbsite/objective/objective.h>
+#include <gibbsite/objective/score_matching.h>
+
+namespace gibbsite {
+namespace {
+
+template <class Options, std::unique_ptr<Objective> (*make)(const Options&, const ObjectiveParts&)>
+std::unique_ptr<Objective> from_config(const Config& config, const ObjectiveParts& parts) {
+  return make(read_options<Options>(config, "objective"), parts);
+}
+
+}  // namespace
+
+const Table<MakeObjective>& objective_table() {
+  using Settings = Config;
+  static const Table<MakeObjective> table = {
+      // clang-format off
+      {"exact_score_matching", "½‖∇E‖² - tr ∇²E with the exact Laplacian", "Hyvärinen 2005", from_config<ExactScoreMatchingOptions, make_exact_score_matching>, describe_options<ExactScoreMatchingOptions>},
+      {"ssm", "sliced score matching, ½(v·∇E)² - vᵀ∇²E v, by jets, autograd or finite differences", "finite-difference score matching, Eq. 9", from_config<SlicedScoreMatchingOptions, make_sliced_score_matching>, describe_options<SlicedScoreMatchingOptions>},
+      {"ssm_vr", "sliced score matching with the exact norm ½‖∇E‖²", "finite-difference score matching, section 2", from_config<SlicedScoreMatchingOptions, make_sliced_score_matching_vr>, describe_options<SlicedScoreMatchingOptions>},
+      {"dsm", "denoising score matching, ½‖s(x + n) + n/σ²‖²", "finite-difference score matching, Eq. 10", from_config<DenoisingScoreMatchingOptions, make_denoising_score_matching>, describe_options<DenoisingScoreMatchingOptions>},
+      {"mdsm", "multi-scale denoising score matching over a grid of noise levels", "finite-difference score matching, Table 2", from_config<MultiscaleDenoisingOptions, make_multiscale_denoising>, describe_options<MultiscaleDenoisingOptions>},
+      {"pcd", "persistent contrastive divergence with a replay buffer", "CEBM; IGEBM", from_config<ContrastiveDivergenceOptions, make_contrastive_divergence>, describe_options<ContrastiveDivergenceOptions>, Settings::table({{"capacity", Settings(64)}, {"steps", Settings(2)}})},
+      {"cross_entropy", "-log softmax(logits)[label], for classifiers", "judge of image samples", from_config<CrossEntropyOptions, make_cross_entropy>, describe_options<CrossEntropyOptions>},
+      // clang-format on
+  };
+  return table;
+}
+
+}  // namespace gibbsite
