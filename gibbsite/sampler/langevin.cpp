@@ -1,7 +1,9 @@
+#include <ATen/Dispatch.h>
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/sampler/langevin.h>
+#include <gibbsite/sampler/plain.h>
 #include <gibbsite/sampler/validated.h>
 #include <torch/types.h>
 
@@ -22,19 +24,16 @@ void update(const Tensor& x, const Tensor& score, const Tensor& noise, double ha
   });
 }
 
-bool plain(const Tensor& t, const Tensor& like) {
-  return t.device().is_cpu() && t.is_contiguous() && t.scalar_type() == like.scalar_type() && t.sizes() == like.sizes();
-}
-
 }  // namespace
 
 Tensor langevin_update(const Tensor& x, const Tensor& score, const Tensor& noise, double step_size) {
   const double half = step_size / 2;
   if (torch::GradMode::is_enabled() && (x.requires_grad() || score.requires_grad())) return (score * half + x) + noise;
-  if (plain(x, x) && plain(score, x) && plain(noise, x)) {
+  if (plain(x, x) && plain(score, x) && plain(noise, x) && score.sizes() == x.sizes() && noise.sizes() == x.sizes()) {
     Tensor out = torch::empty_like(x);
-    if (x.scalar_type() == torch::kFloat) return update<float>(x, score, noise, half, out), out;
-    if (x.scalar_type() == torch::kDouble) return update<double>(x, score, noise, half, out), out;
+    AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "langevin_update",
+                               [&] { update<scalar_t>(x, score, noise, half, out); });
+    return out;
   }
   // A separate product: the fused form of add(x, score, alpha) rounds differently at the ends of vectors.
   return score.mul(half).add_(x).add_(noise);
