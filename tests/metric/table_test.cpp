@@ -1,0 +1,78 @@
+#include <gibbsite/core/error.h>
+#include <gibbsite/metric/table.h>
+#include <gtest/gtest.h>
+#include <torch/types.h>
+
+#include <cmath>
+#include <set>
+
+namespace gibbsite {
+namespace {
+
+MetricInput full_input() {
+  MetricInput input;
+  input.rng = Rng(1, "test");
+  Rng rng(2, "data");
+  input.energy = [](const Tensor& x) { return x.square().sum(1) / 2; };
+  input.data = rng.normal({200, 2}, at::kDouble);
+  input.training = rng.normal({200, 2}, at::kDouble);
+  input.samples = rng.normal({100, 2}, at::kDouble);
+  input.out = {{"far", 5 * rng.normal({50, 2}, at::kDouble)}};
+  input.classify = [](const Tensor& x) {
+    const Tensor right = x.select(1, 0).gt(0).to(at::kDouble);
+    return at::stack({1 - right, right}, 1);
+  };
+  input.labels = input.data.select(1, 0).gt(0).to(at::kLong);
+  return input;
+}
+
+TEST(MetricTable, EveryEntryIsDescribedAndRuns) {
+  const MetricInput input = full_input();
+  std::set<std::string> names;
+  for (const MetricEntry& entry : metric_table()) {
+    EXPECT_TRUE(names.insert(entry.name).second) << entry.name;
+    EXPECT_FALSE(entry.summary.empty()) << entry.name;
+    EXPECT_EQ(entry.summary.find('\n'), std::string::npos);
+    const std::vector<MetricValue> values = entry.evaluate(input);
+    ASSERT_FALSE(values.empty()) << entry.name;
+    for (const MetricValue& value : values) {
+      EXPECT_TRUE(std::isfinite(value.estimate.value)) << entry.name;
+      EXPECT_FALSE(value.metric.empty());
+      EXPECT_FALSE(value.unit.empty());
+    }
+    // Without any input the error names the metric.
+    try {
+      entry.evaluate(MetricInput());
+      ADD_FAILURE() << entry.name;
+    } catch (const RequestError& error) {
+      EXPECT_NE(std::string(error.what()).find(entry.name), std::string::npos);
+    }
+  }
+}
+
+TEST(MetricTable, ValuesAreThoseOfTheMetrics) {
+  MetricInput input = full_input();
+  const double log_z = find_metric("log_z").evaluate(input)[0].estimate.value;
+  EXPECT_NEAR(log_z, std::log(2 * M_PI), 1e-7);
+  const double plain = find_metric("log_likelihood").evaluate(input)[0].estimate.value;
+  EXPECT_NEAR(plain, -input.data.square().sum(1).mean().item<double>() / 2 - std::log(2 * M_PI), 1e-7);
+  input.log_jacobian = -1.5;
+  EXPECT_NEAR(find_metric("log_likelihood").evaluate(input)[0].estimate.value, plain - 1.5, 1e-12);
+  EXPECT_EQ(find_metric("accuracy").evaluate(input)[0].estimate.value, 1);
+  const std::vector<MetricValue> scores = find_metric("auroc").evaluate(input);
+  ASSERT_EQ(scores.size(), 3u);
+  EXPECT_EQ(scores[0].settings, (NamedStrings{{"out", "far"}, {"score", "log_density"}}));
+  EXPECT_GT(scores[0].estimate.value, 0.8);
+}
+
+TEST(MetricTable, UnknownNamesGetAHint) {
+  try {
+    find_metric("aurok");
+    FAIL();
+  } catch (const RequestError& error) {
+    EXPECT_NE(std::string(error.what()).find("did you mean 'auroc'"), std::string::npos) << error.what();
+  }
+}
+
+}  // namespace
+}  // namespace gibbsite
