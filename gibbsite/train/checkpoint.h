@@ -3,7 +3,7 @@
 //   offset  bytes  what
 //        0      8  magic "GIBBCKPT"
 //        8      4  version, 1
-//       12      4  CRC-32 of bytes 16 to 39 followed by the header
+//       12      4  CRC-32 of bytes 16 to 39 + H, that is of the sizes and the header
 //       16      8  header bytes H
 //       24      8  payload bytes P
 //       32      4  CRC-32 of the payload

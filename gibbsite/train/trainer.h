@@ -33,7 +33,8 @@ using BatchSource = std::function<Batch(std::uint64_t step, std::int64_t batch_s
 /// Named numbers about the current parameters (the averaged ones under EMA).
 using Validation = std::function<NamedNumbers(std::int64_t step)>;
 
-struct Phase {
+/// One entry of the list of phases.
+struct TrainPhase {
   std::string name;
   Objective* objective = nullptr;   ///< must outlive the trainer
   std::vector<std::string> trains;  ///< names of parts; empty: all of them
@@ -44,6 +45,9 @@ struct Phase {
   std::optional<ClippingOptions> clipping;  ///< absent: the trainer's
   BatchSource batches;                      ///< empty: the trainer's
 };
+
+/// The sampler room has a Phase (of phase space) too, so the struct itself must have a name of its own.
+using Phase = TrainPhase;
 
 struct TrainOptions {
   std::int64_t steps = 1000;
@@ -66,7 +70,7 @@ struct TrainOptions {
 
 struct TrainerSetup {
   std::vector<Part> parts;
-  std::vector<Phase> phases;
+  std::vector<TrainPhase> phases;
   TrainOptions options;
   std::uint64_t seed = 0;
   BatchSource batches;

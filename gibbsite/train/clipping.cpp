@@ -1,0 +1,40 @@
+#include <gibbsite/train/clipping.h>
+#include <torch/types.h>
+
+namespace gibbsite {
+
+void ClippingOptions::declare(OptionVisitor& o) {
+  o.option("clip_norm", clip_norm, "gradients are scaled down to this global norm; 0: off", non_negative());
+  o.option("clip_value", clip_value, "every gradient entry is clamped to this magnitude; 0: off", non_negative());
+}
+
+Tensor global_norm(const std::vector<Tensor>& gradients) {
+  const torch::NoGradGuard no_grad;
+  std::vector<Tensor> defined;
+  for (const Tensor& gradient : gradients)
+    if (gradient.defined()) defined.push_back(gradient);
+  if (defined.empty()) return torch::zeros({});
+  std::vector<Tensor> norms = at::_foreach_norm(defined, 2);
+  for (Tensor& norm : norms) norm = norm.to(norms[0].device(), norms[0].scalar_type(), true);
+  return torch::stack(norms).norm();
+}
+
+Tensor clip_gradients(std::vector<Tensor>& gradients, const ClippingOptions& options) {
+  const torch::NoGradGuard no_grad;
+  const Tensor norm = global_norm(gradients);
+  const auto replace = [&](auto&& clipped) {
+    for (Tensor& gradient : gradients)
+      if (gradient.defined()) gradient = clipped(gradient);
+  };
+  if (options.clip_value > 0)
+    replace([&](const Tensor& gradient) { return gradient.clamp(-options.clip_value, options.clip_value); });
+  if (options.clip_norm > 0) {
+    // As a tensor, so that nobody waits for the norm; a norm of zero gives infinity and so 1.
+    const Tensor remaining = options.clip_value > 0 ? global_norm(gradients) : norm;
+    const Tensor factor = remaining.reciprocal().mul_(options.clip_norm).clamp_max_(1);
+    replace([&](const Tensor& gradient) { return gradient * factor; });
+  }
+  return norm;
+}
+
+}  // namespace gibbsite
