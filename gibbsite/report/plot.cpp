@@ -81,7 +81,27 @@ const char* const line_colors[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7", "
 
 bool drawable(double value, bool logarithmic) { return std::isfinite(value) && (!logarithmic || value > 0); }
 
-std::string curve_data(const Curve& curve, const CurvePlot& plot) {
+// The range of an axis with a margin, which on a logarithmic axis is one of ratios.
+struct Span {
+  bool logarithmic;
+  double margin;
+  double low = HUGE_VAL, high = -HUGE_VAL;
+
+  Span(bool is_logarithmic, double share) : logarithmic(is_logarithmic), margin(share) {}
+  void include(double value) {
+    const double coordinate = logarithmic ? std::log10(value) : value;
+    low = std::min(low, coordinate);
+    high = std::max(high, coordinate);
+  }
+  std::string command(const char* axis) const {
+    const double widening = high > low ? margin * (high - low) : std::max(0.5, 0.1 * std::abs(low));
+    const double from = low - widening, to = high + widening;
+    return fmt::format("set {}range [{:.9g}:{:.9g}]\n", axis, logarithmic ? std::pow(10, from) : from,
+                       logarithmic ? std::pow(10, to) : to);
+  }
+};
+
+std::string curve_data(const Curve& curve, const CurvePlot& plot, Span& x_span, Span& y_span) {
   if (curve.x.size() != curve.y.size() || (!curve.error.empty() && curve.error.size() != curve.y.size())) {
     throw WorkError("plot", fmt::format("curve '{}' has columns of different length", curve.label));
   }
@@ -92,6 +112,9 @@ std::string curve_data(const Curve& curve, const CurvePlot& plot) {
     // On a logarithmic axis a bar that reaches below zero ends at a thousandth of the value.
     const double low = plot.log_y ? std::max(curve.y[i] - error, curve.y[i] * 1e-3) : curve.y[i] - error;
     text += fmt::format("{:.9g} {:.9g} {:.9g} {:.9g}\n", curve.x[i], curve.y[i], low, curve.y[i] + error);
+    x_span.include(curve.x[i]);
+    y_span.include(low);
+    y_span.include(curve.y[i] + error);
   }
   return text;
 }
@@ -163,9 +186,10 @@ void Plotter::draw(const std::string& path, const std::string& commands) {
 bool Plotter::curves(const std::string& path, const CurvePlot& plot) {
   if (!usable()) return false;
   std::string data, drawn;
+  Span x_span{plot.log_x, 0.03}, y_span{plot.log_y, 0.06};
   std::size_t index = 0;
   for (const Curve& curve : plot.curves) {
-    const std::string rows = curve_data(curve, plot);
+    const std::string rows = curve_data(curve, plot, x_span, y_span);
     const char* color = line_colors[index % std::size(line_colors)];
     ++index;
     if (rows.empty()) continue;
@@ -189,9 +213,10 @@ bool Plotter::curves(const std::string& path, const CurvePlot& plot) {
   commands += fmt::format("set title {} font 'Sans,14'\nset xlabel {}\nset ylabel {}\n", quoted(plot.title),
                           quoted(plot.x_label), quoted(plot.y_label));
   if (plot.log_x) commands += "set logscale x\n";
-  if (plot.log_y) commands += "set logscale y\nset format y '%.3g'\n";
-  commands += "set offsets graph 0.03, graph 0.03, graph 0.06, graph 0.06\n";
-  commands += plot.curves.size() > 1 ? "set key outside right top width 1 samplen 2\n" : "set key off\n";
+  if (plot.log_y) commands += "set logscale y\nset format y '%g'\n";
+  commands += x_span.command("x") + y_span.command("y");
+  commands += plot.curves.size() > 1 ? "set key outside right top Left reverse width -4 samplen 2 spacing 1.3\n"
+                                     : "set key off\n";
   draw(path, commands + data + drawn + "\n");
   return true;
 }
@@ -202,6 +227,7 @@ bool Plotter::densities(const std::string& path, const DensityPlot& plot) {
   double high = plot.color_high;
   if (high <= 0) {
     for (const DensityPanel& panel : plot.panels) {
+      if (!panel.values.defined()) continue;
       high = std::max(high, panel.values.detach().to(at::kDouble).nan_to_num(0, 0, 0).max().item<double>());
     }
   }
@@ -219,7 +245,6 @@ bool Plotter::densities(const std::string& path, const DensityPlot& plot) {
   for (int i = 0; i < count; ++i) {
     const DensityPanel& panel = plot.panels[static_cast<std::size_t>(i)];
     const double from = left + i * (panel_pixels + gap);
-    commands += fmt::format("$values{} << END_OF_DATA\n{}END_OF_DATA\n", i, matrix_data(panel.values));
     commands += fmt::format("set lmargin at screen {:.5f}\nset rmargin at screen {:.5f}\n", from / width,
                             (from + panel_pixels) / width);
     commands += fmt::format("set bmargin at screen {:.5f}\nset tmargin at screen {:.5f}\n",
@@ -237,17 +262,21 @@ bool Plotter::densities(const std::string& path, const DensityPlot& plot) {
           (from + panel_pixels + 16) / width, static_cast<double>(bottom) / height, 16.0 / width,
           static_cast<double>(panel_pixels) / height, quoted(plot.color_label));
     }
-    const double cells_x = static_cast<double>(panel.values.size(1)), cells_y = static_cast<double>(panel.values.size(0));
-    const double step_x = (panel.x_high - panel.x_low) / cells_x, step_y = (panel.y_high - panel.y_low) / cells_y;
-    std::string drawn = fmt::format(
-        "plot $values{} matrix using ({:.9g}+{:.9g}*$1):({:.9g}+{:.9g}*$2):3 with image notitle", i,
-        panel.x_low + step_x / 2, step_x, panel.y_low + step_y / 2, step_y);
+    if (!panel.values.defined() && !panel.scatter.defined()) throw WorkError(path, "a panel has nothing to draw");
+    std::string drawn;
+    if (panel.values.defined()) {
+      commands += fmt::format("$values{} << END_OF_DATA\n{}END_OF_DATA\n", i, matrix_data(panel.values));
+      const double step_x = (panel.x_high - panel.x_low) / static_cast<double>(panel.values.size(1));
+      const double step_y = (panel.y_high - panel.y_low) / static_cast<double>(panel.values.size(0));
+      drawn = fmt::format("$values{} matrix using ({:.9g}+{:.9g}*$1):({:.9g}+{:.9g}*$2):3 with image notitle", i,
+                          panel.x_low + step_x / 2, step_x, panel.y_low + step_y / 2, step_y);
+    }
     if (panel.scatter.defined()) {
       commands += fmt::format("$points{} << END_OF_DATA\n{}END_OF_DATA\n", i, scatter_data(panel.scatter));
-      drawn += fmt::format(", $points{} using 1:2 with points pointtype 7 pointsize 0.3 linecolor rgb '#60ff6040' notitle",
-                           i);
+      drawn += fmt::format("{}$points{} using 1:2 with points pointtype 7 pointsize 0.3 linecolor rgb '{}' notitle",
+                           drawn.empty() ? "" : ", ", i, drawn.empty() ? "#400072b2" : "#60ff6040");
     }
-    commands += drawn + "\n";
+    commands += "plot " + drawn + "\n";
   }
   draw(path, commands + "unset multiplot\n");
   return true;
