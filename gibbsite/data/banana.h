@@ -12,7 +12,8 @@ struct BananaOptions {
   void declare(OptionVisitor& o) {
     o.option("bend", bend, "curvature of the ridge", anything());
     o.option("scale", scale, "standard deviation of x1", positive());
-    o.option("noise", noise, "standard deviation of Gaussian jitter; above 0 the density is not closed", non_negative());
+    o.option("noise", noise, "standard deviation of Gaussian jitter; above 0 the density is not closed",
+             non_negative());
   }
 };
 

@@ -19,6 +19,8 @@ struct CsvTable {
 /// Throws WorkError naming file, line and column for a value that is missing, not a number or not finite, and for lines
 /// of unequal length; RequestError for an unknown label column.
 CsvTable read_csv(const std::string& path, const std::string& label_column = "");
+/// The same from memory; `where` names it in errors.
+CsvTable parse_csv(const std::string& content, const std::string& where, const std::string& label_column = "");
 
 /// Writes [N, D] (events are flattened) with a header line where `columns` is not empty; numbers read back to the same
 /// bits. Throws WorkError where the file cannot be written in full; the target then keeps its old content.

@@ -48,12 +48,13 @@ class Density {
 /// `density` with N(0, noise^2) added to every coordinate, without a closed density. Returns it unchanged for noise = 0.
 std::unique_ptr<Density> jittered(std::unique_ptr<Density> density, double noise);
 
-/// entropy and fisher_information of a smooth two-dimensional law with a closed log density, by the trapezium rule over
+/// Mass, entropy and fisher_information of a smooth two-dimensional law with a closed log density, by the trapezium rule over
 /// its box with `points_per_length` points per length scale; the error falls faster than any power of that number.
+/// Empty where that takes more than four million points or the density jumps.
 struct DensityIntegrals {
   double mass, entropy, fisher_information;
 };
-DensityIntegrals integrate_plane(const Density& density, double points_per_length = 8);
+std::optional<DensityIntegrals> integrate_plane(const Density& density, double points_per_length = 8);
 
 using MakeDensity = std::function<std::unique_ptr<Density>(const Config& options)>;
 /// Every entry has an option `noise`, the standard deviation of Gaussian jitter.

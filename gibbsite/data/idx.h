@@ -13,4 +13,7 @@ namespace gibbsite {
 /// or damaged gzip stream; never allocates more than the file holds.
 Tensor read_idx(const std::string& path);
 
+/// The same from memory, uncompressed; `where` names it in errors.
+Tensor parse_idx(const std::string& content, const std::string& where);
+
 }  // namespace gibbsite

@@ -12,7 +12,8 @@ struct RingOptions {
   void declare(OptionVisitor& o) {
     o.option("radius", radius, "radius of the ridge", positive());
     o.option("sigma", sigma, "standard deviation of the radial profile", positive());
-    o.option("noise", noise, "standard deviation of Gaussian jitter; above 0 the density is not closed", non_negative());
+    o.option("noise", noise, "standard deviation of Gaussian jitter; above 0 the density is not closed",
+             non_negative());
   }
 };
 

@@ -8,9 +8,7 @@ namespace gibbsite {
 
 struct TwoMoonsOptions {
   double noise = 0.1;
-  void declare(OptionVisitor& o) {
-    o.option("noise", noise, "standard deviation of Gaussian jitter", non_negative());
-  }
+  void declare(OptionVisitor& o) { o.option("noise", noise, "standard deviation of Gaussian jitter", non_negative()); }
 };
 
 std::unique_ptr<Density> make_two_moons(const Config& options);

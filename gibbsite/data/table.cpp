@@ -1,0 +1,127 @@
+// Every data set that has a name: generated densities, then real sets. Files are named below their folder; a name that
+// ends in .gz also stands for the file without it.
+#include <gibbsite/core/error.h>
+#include <gibbsite/data/banana.h>
+#include <gibbsite/data/checkerboard.h>
+#include <gibbsite/data/csv.h>
+#include <gibbsite/data/gaussian_mixture.h>
+#include <gibbsite/data/idx.h>
+#include <gibbsite/data/named_set.h>
+#include <gibbsite/data/ring.h>
+#include <gibbsite/data/swiss_roll.h>
+#include <gibbsite/data/two_moons.h>
+#include <torch/types.h>
+
+#include <fmt/format.h>
+
+namespace gibbsite {
+namespace {
+
+using Load = std::function<Published(const NamedSet&, const DataPath&)>;
+
+Dataset read_images(const NamedSet& set, const DataPath& path, const std::string& images, const std::string& labels) {
+  Dataset data;
+  data.x = read_idx(path.require(set.name, images, set.how));
+  data.source = set.name;
+  data.high = 255;
+  if (labels.empty()) return data;
+  data.label = read_idx(path.require(set.name, labels, set.how)).to(torch::kLong);
+  if (data.label.dim() != 1 || data.label.size(0) != data.x.size(0))
+    throw WorkError(set.name,
+                    fmt::format("{} holds {} labels for {} images", labels, data.label.numel(), data.x.size(0)));
+  return data;
+}
+
+Dataset read_mnist_part(const NamedSet& set, const DataPath& path, const std::string& folder, const std::string& part) {
+  const std::string prefix = folder + "/" + part;
+  return read_images(set, path, prefix + "-images-idx3-ubyte.gz", prefix + "-labels-idx1-ubyte.gz");
+}
+
+Load mnist_layout(const std::string& folder) {
+  return [=](const NamedSet& set, const DataPath& path) {
+    return Published{read_mnist_part(set, path, folder, "train"), read_mnist_part(set, path, folder, "t10k")};
+  };
+}
+
+Load mnist_test_only(const std::string& folder) {
+  return [=](const NamedSet& set, const DataPath& path) {
+    return Published{std::nullopt, read_mnist_part(set, path, folder, "t10k")};
+  };
+}
+
+Load images(const std::string& file, const std::string& labels) {
+  return [=](const NamedSet& set, const DataPath& path) {
+    return Published{read_images(set, path, file, labels), std::nullopt};
+  };
+}
+
+// Columns are dropped from the left after the label was taken out.
+Dataset read_table(const NamedSet& set, const DataPath& path, const std::string& file, const std::string& label,
+                   std::size_t drop) {
+  const CsvTable table = read_csv(path.require(set.name, file, set.how), label);
+  Dataset data;
+  data.x = table.x.slice(1, static_cast<std::int64_t>(drop)).contiguous();
+  data.label = table.label;
+  data.columns.assign(table.columns.begin() + static_cast<std::ptrdiff_t>(std::min(drop, table.columns.size())),
+                      table.columns.end());
+  data.source = set.name;
+  return data;
+}
+
+Load columns(const std::string& file, const std::string& label, std::size_t drop) {
+  return [=](const NamedSet& set, const DataPath& path) {
+    return Published{read_table(set, path, file, label, drop), std::nullopt};
+  };
+}
+
+Load optdigits() {
+  return [](const NamedSet& set, const DataPath& path) {
+    Dataset train = read_table(set, path, "uci_optdigits/optdigits.tra", "64", 0);
+    Dataset test = read_table(set, path, "uci_optdigits/optdigits.tes", "64", 0);
+    train.high = test.high = 16;
+    return Published{train, test};
+  };
+}
+
+template <class Settings, MakeDensity::result_type (*make)(const Config&)>
+Entry<MakeDensity> density(const std::string& name, const std::string& summary, const std::string& paper) {
+  return {name, summary, paper, make, &describe_options<Settings>};
+}
+
+}  // namespace
+
+const Table<MakeDensity>& density_table() {
+  // clang-format off
+  static const Table<MakeDensity> table = {
+      density<CheckerboardOptions, make_checkerboard>("checkerboard", "two squares on a diagonal, density 2; exact with jitter too", "Bao et al. 2021 (VaGES)"),
+      density<GaussianGridOptions, make_gaussian_grid>("25-gaussians", "a 5 × 5 grid of Gaussians; exact density", "Xiao et al. 2021 (VAEBM)"),
+      density<RingOptions, make_ring>("ring", "a circle with Gaussian radial profile; exact density", "gibbsite"),
+      density<BananaOptions, make_banana>("banana", "a Gaussian bent along a parabola; exact density", "Wenliang et al. 2019; Song & Ermon 2020 (MVL)"),
+      density<GaussianMixtureOptions, make_gaussian_mixture>("gaussian-mixture", "isotropic Gaussians in any dimension; exact density", "gibbsite"),
+      density<TwoMoonsOptions, make_two_moons>("two-moons", "two interleaved half circles with jitter", "gibbsite"),
+      density<SwissRollOptions, make_swiss_roll>("swiss-roll", "a spiral in the plane with jitter", "gibbsite"),
+  };
+  // clang-format on
+  return table;
+}
+
+const std::vector<NamedSet>& named_sets() {
+  static const std::string four_files = "get train-{images-idx3,labels-idx1}-ubyte.gz and t10k-… of ";
+  // clang-format off
+  static const std::vector<NamedSet> table = {
+      {"mnist", "70000 handwritten digits, 28 × 28, 10 classes", "LeCun, Cortes, Burges 1998", four_files + "yann.lecun.com/exdb/mnist into mnist/", mnist_layout("mnist")},
+      {"fashion-mnist", "70000 pieces of clothing, 28 × 28, 10 classes", "Xiao, Rasul, Vollgraf 2017", four_files + "github.com/zalandoresearch/fashion-mnist into fashion_mnist/", mnist_layout("fashion_mnist")},
+      {"notmnist", "10000 letters A to J in many fonts, 28 × 28 (test only)", "Bulatov 2011", "get t10k-{images-idx3,labels-idx1}-ubyte.gz of github.com/davidflanagan/notMNIST-to-MNIST into notmnist/", mnist_test_only("notmnist")},
+      {"omniglot", "4840 drawings of 242 characters (small background sets), 28 × 28", "Lake, Salakhutdinov, Tenenbaum 2015", "make omniglot_small-{images28-idx3,labels-idx1}-ubyte.gz of github.com/brendenlake/omniglot in omniglot_small/", images("omniglot_small/omniglot_small-images28-idx3-ubyte.gz", "omniglot_small/omniglot_small-labels-idx1-ubyte.gz")},
+      {"frey-faces", "1965 video frames of a face, 28 × 20, in video order", "Frey, Roweis", "make frey-images-idx3-ubyte.gz of cs.nyu.edu/~roweis/data.html in frey_faces/", images("frey_faces/frey-images-idx3-ubyte.gz", "")},
+      {"olivetti-faces", "400 faces of 40 people, 64 × 64", "Samaria, Harter 1994", "make olivetti-{images-idx3,labels-idx1}-ubyte.gz of cs.nyu.edu/~roweis/data.html in olivetti_faces/", images("olivetti_faces/olivetti-images-idx3-ubyte.gz", "olivetti_faces/olivetti-labels-idx1-ubyte.gz")},
+      {"redwine", "1599 red wines, 11 measurements, quality as label", "Cortez et al. 2009", "get winequality-red.csv of archive.ics.uci.edu/dataset/186 into uci_wine/", columns("uci_wine/winequality-red.csv", "quality", 0)},
+      {"whitewine", "4898 white wines, 11 measurements, quality as label", "Cortez et al. 2009", "get winequality-white.csv of archive.ics.uci.edu/dataset/186 into uci_wine/", columns("uci_wine/winequality-white.csv", "quality", 0)},
+      {"parkinsons", "5875 voice recordings, 19 measurements (subject, age, sex dropped)", "Tsanas, Little 2009", "get parkinsons_updrs.data of archive.ics.uci.edu/dataset/189 into uci_parkinsons/", columns("uci_parkinsons/parkinsons_updrs.data", "", 3)},
+      {"optdigits", "5620 handwritten digits, 8 × 8 counts 0 to 16, 10 classes", "Alpaydin, Kaynak 1998", "get optdigits.tra and optdigits.tes of archive.ics.uci.edu/dataset/80 into uci_optdigits/", optdigits()},
+  };
+  // clang-format on
+  return table;
+}
+
+}  // namespace gibbsite
