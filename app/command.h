@@ -1,0 +1,48 @@
+// One subcommand per file: each adds itself to the parser and leaves the work to do in `selected`.
+#pragma once
+
+#include <gibbsite/core/ports.h>
+#include <gibbsite/data/data_path.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace gibbsite::app {
+
+/// Options that every subcommand takes.
+struct Common {
+  std::int64_t threads = 0;
+  std::string device;
+  std::string data_dir;
+  std::optional<std::int64_t> seed;
+  bool json = false;
+  DataPath path() const { return DataPath::standard(data_dir); }
+};
+
+struct Context {
+  Common common;
+  Ports ports;
+  std::function<void()> selected;
+};
+
+void add_train(CLI::App& app, Context& context);
+void add_sample(CLI::App& app, Context& context);
+void add_score(CLI::App& app, Context& context);
+void add_evaluate(CLI::App& app, Context& context);
+void add_report(CLI::App& app, Context& context);
+void add_check(CLI::App& app, Context& context);
+void add_list(CLI::App& app, Context& context);
+void add_data(CLI::App& app, Context& context);
+void add_reproduce(CLI::App& app, Context& context);
+
+/// A subcommand with the common options; `work` runs after parsing.
+CLI::App* subcommand(CLI::App& app, Context& context, const std::string& name, const std::string& help,
+                     std::function<void()> work);
+/// --set key=value, once for each.
+void add_set(CLI::App& command, std::vector<std::string>& set);
+
+}  // namespace gibbsite::app

@@ -1,0 +1,97 @@
+#include <ATen/Parallel.h>
+#include <c10/util/Exception.h>
+#include <gibbsite/core/environment.h>
+#include <gibbsite/core/error.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <new>
+#include <string>
+
+#include "command.h"
+#include "terminal.h"
+
+namespace {
+
+// libgomp reads these when it is loaded, which is before main. Set once, so that the process replaces itself at most once.
+void restart_with_passive_threads(char** argv) {
+  if (std::getenv("OMP_WAIT_POLICY") || std::getenv("GIBBSITE_RESTARTED")) return;
+  setenv("OMP_WAIT_POLICY", "passive", 1);
+  setenv("GOMP_SPINCOUNT", "0", 1);
+  setenv("GIBBSITE_RESTARTED", "1", 1);
+  execv("/proc/self/exe", argv);
+}
+
+std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
+
+int fail(int code, const std::string& what) {
+  std::fprintf(stderr, "gibbsite: error: %s\n", first_line(what).c_str());
+  return code;
+}
+
+std::string version_text() {
+  std::string text;
+  for (const auto& [name, value] : gibbsite::named_strings(gibbsite::environment()))
+    text += (text.empty() ? "" : "\n") + name + " " + value;
+  return text;
+}
+
+int run(int argc, char** argv) {
+  namespace app = gibbsite::app;
+  CLI::App parser("Trains, samples, scores and evaluates energy-based models.", "gibbsite");
+  parser.require_subcommand(1);
+  bool version = false;
+  parser.add_flag("--version", version, "version, commit, LibTorch, BLAS and CPU capability");
+  app::Context context;
+  for (const auto add : {app::add_train, app::add_sample, app::add_score, app::add_evaluate, app::add_report,
+                         app::add_check, app::add_list, app::add_data, app::add_reproduce})
+    add(parser, context);
+  try {
+    parser.parse(argc, argv);
+  } catch (const CLI::CallForHelp& help) {
+    return parser.exit(help);
+  } catch (const CLI::CallForAllHelp& help) {
+    return parser.exit(help);
+  } catch (const CLI::ParseError& error) {
+    if (version) {
+      std::printf("%s\n", version_text().c_str());
+      return 0;
+    }
+    return fail(2, std::string("command line: ") + error.what() + " (see gibbsite --help)");
+  }
+  if (version) {
+    std::printf("%s\n", version_text().c_str());
+    return 0;
+  }
+  if (context.common.threads > 0) at::set_num_threads(static_cast<int>(context.common.threads));
+  app::TerminalLogger logger;
+  app::SignalInterrupt interrupt;
+  context.ports.logger = &logger;
+  context.ports.interrupt = &interrupt;
+  try {
+    context.selected();
+  } catch (...) {
+    logger.clear();
+    throw;
+  }
+  if (std::fflush(stdout) != 0) throw gibbsite::WorkError("stdout", "cannot be written");
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  restart_with_passive_threads(argv);
+  try {
+    return run(argc, argv);
+  } catch (const gibbsite::Error& error) {
+    return fail(error.exit_code(), error.what());
+  } catch (const std::bad_alloc&) {
+    return fail(1, "memory: there is not enough");
+  } catch (const c10::Error& error) {
+    return fail(1, std::string("LibTorch: ") + error.what_without_backtrace());
+  } catch (const std::exception& error) {
+    return fail(1, std::string("unexpected: ") + error.what());
+  }
+}

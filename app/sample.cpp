@@ -1,0 +1,33 @@
+#include <fmt/format.h>
+#include <gibbsite/recipe/sample.h>
+
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "command.h"
+
+namespace gibbsite::app {
+
+void add_sample(CLI::App& app, Context& context) {
+  const auto request = std::make_shared<SampleRequest>();
+  CLI::App* command = subcommand(app, context, "sample", "draws from the model of a run", [request, &context] {
+    request->seed = context.common.seed;
+    request->path = context.common.path();
+    if (!context.common.device.empty()) request->set.push_back("device=" + context.common.device);
+    const SampleOutcome outcome = sample_run(*request, context.ports);
+    if (context.common.json) {
+      nlohmann::ordered_json document = {{"files", outcome.files}, {"count", outcome.x.size(0)}};
+      if (outcome.acceptance) document["acceptance"] = *outcome.acceptance;
+      fmt::print("{}\n", document.dump(2));
+      return;
+    }
+    for (const std::string& file : outcome.files) fmt::print("{}\n", file);
+    if (outcome.acceptance) fmt::print("acceptance {:.4f}\n", *outcome.acceptance);
+  });
+  command->add_option("run", request->run, "directory of the run")->required();
+  command->add_option("-n", request->n, "how many")->check(CLI::PositiveNumber);
+  command->add_option("--out", request->out, "F.npy, F.csv or F.png; default samples/samples.npy in the run");
+  add_set(*command, request->set);
+}
+
+}  // namespace gibbsite::app

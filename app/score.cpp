@@ -1,0 +1,30 @@
+#include <fmt/format.h>
+#include <gibbsite/recipe/score.h>
+
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "command.h"
+
+namespace gibbsite::app {
+
+void add_score(CLI::App& app, Context& context) {
+  const auto request = std::make_shared<ScoreRequest>();
+  CLI::App* command =
+      subcommand(app, context, "score", "energy, score and log density of data under a run", [request, &context] {
+        request->path = context.common.path();
+        const ScoreOutcome outcome = score_run(*request, context.ports);
+        const auto rows = outcome.scores.energy.size(0);
+        const double mean = outcome.scores.energy.mean().item().toDouble();
+        if (context.common.json)
+          fmt::print("{}\n",
+                     nlohmann::ordered_json({{"file", outcome.file}, {"rows", rows}, {"mean_energy", mean}}).dump(2));
+        else
+          fmt::print("{}\nrows {}\nmean energy {:.6g}\n", outcome.file, rows, mean);
+      });
+  command->add_option("run", request->run, "directory of the run")->required();
+  command->add_option("--data", request->data, "data set or file; default the held-out points of the run");
+  command->add_option("--out", request->out, "F.npz; default scores/<data>.npz in the run");
+}
+
+}  // namespace gibbsite::app

@@ -1,0 +1,341 @@
+#include <fmt/format.h>
+#include <gibbsite/core/error.h>
+#include <gibbsite/recipe/build.h>
+#include <gibbsite/recipe/parse.h>
+#include <gibbsite/recipe/write.h>
+#include <torch/nn/module.h>
+#include <torch/types.h>
+
+#include <algorithm>
+#include <set>
+
+namespace gibbsite {
+namespace {
+
+/// A default as the option tables print it.
+Config default_value(const OptionDescription& option) {
+  Config value = parse_value(option.default_value, "");
+  if (option.type == "number") return Config(value.real());
+  if (option.type == "numbers") {
+    std::vector<Config> items;
+    for (const Config& item : value.items()) items.emplace_back(item.real());
+    return Config::array(std::move(items));
+  }
+  return value;
+}
+
+void add_defaults(Config& table, std::vector<OptionDescription> (*options)()) {
+  if (!options) return;
+  for (const OptionDescription& option : options())
+    if (!table.contains(option.name)) table.set(option.name, default_value(option));
+}
+
+/// The required string `name` of a table of parts.
+const std::string& part_name(const Config& table, const std::string& path) {
+  table.declare_key("name");
+  const Config* name = table.find("name");
+  if (!name) throw RequestError(table.origin(), fmt::format("{}.name is missing", path));
+  if (name->kind() != Config::Kind::kString)
+    throw RequestError(name->origin(), fmt::format("{}.name: expected a string, got {}", path, name->kind_name()));
+  return name->string();
+}
+
+template <class Factory>
+const Entry<Factory>& find_part(const Table<Factory>& table, const char* family, const Config& options,
+                                const std::string& path) {
+  const std::string& name = part_name(options, path);
+  return find_entry(table, family, name, options.find("name")->origin());
+}
+
+/// `options` with defaults, the name first.
+template <class Factory>
+Config resolved_part(const Entry<Factory>& entry, const Config& options) {
+  Config table = Config::table({{"name", Config(entry.name)}});
+  table.merge(options);
+  add_defaults(table, entry.options);
+  return table;
+}
+
+template <class Settings>
+Config echoed(const Settings& settings) {
+  Config table = Config::table();
+  echo_options(settings, table);
+  return table;
+}
+
+const Config& required_table(const Config& recipe, const std::string& key) {
+  recipe.declare_key(key);
+  if (!recipe.contains(key)) throw RequestError(recipe.origin(), fmt::format("the recipe has no table [{}]", key));
+  return recipe.at_table(key);
+}
+
+at::Device parse_device(const Config& recipe, const std::string& name) {
+  const std::string origin = recipe.contains("device") ? recipe.find("device")->origin() : "device";
+  try {
+    const at::Device device(name);
+    if (device.is_cpu()) return at::kCPU;
+    if (device.is_cuda()) {
+      if (!at::hasCUDA()) throw WorkError("device", "there is no CUDA device in this build or on this machine", "use cpu");
+      return device;
+    }
+  } catch (const c10::Error&) {
+    // Not a device name at all.
+  }
+  throw RequestError(origin, fmt::format("device is '{}', expected cpu, cuda or cuda:<index>", name));
+}
+
+void resolve_data(const Config& data, Parts& parts) {
+  Config table = Config::table();
+  table.merge(data);
+  Config defaults = echoed(DataOptions{});
+  for (const std::string& key : defaults.keys())
+    if (!table.contains(key)) table.set(key, *defaults.find(key));
+  for (const Entry<MakeDensity>& entry : density_table())
+    if (entry.name == table.find("name")->string()) add_defaults(table, entry.options);
+  parts.resolved.set("data", std::move(table));
+}
+
+void range_of_training_points(Parts& parts) {
+  const Dataset& train = parts.data->splits.train;
+  StoredTransforms& stored = parts.transforms;
+  stored.pipeline = parts.data->pipeline;
+  stored.event = parts.data->event();
+  stored.model_event = parts.data->model_event();
+  stored.value_low = train.low;
+  stored.value_high = train.high;
+  const std::int64_t rows = std::min<std::int64_t>(train.size(), 10000);
+  if (rows == 0) {
+    stored.low = torch::full(stored.model_event, -1.0, torch::kDouble);
+    stored.high = torch::full(stored.model_event, 1.0, torch::kDouble);
+    return;
+  }
+  const Tensor y = stored.pipeline.forward(train.x.narrow(0, 0, rows)).to(torch::kDouble);
+  stored.low = std::get<0>(y.min(0));
+  stored.high = std::get<0>(y.max(0));
+}
+
+void build_model(const Config& recipe, Parts& parts) {
+  const Config& model = required_table(recipe, "model");
+  const Entry<MakeEnergy>& entry = find_part(energy_table(), "model", model, "model");
+  ModelContext context;
+  context.event = parts.transforms.model_event;
+  context.init = parts.rng("init");
+  context.dtype = parts.dtype;
+  context.device = parts.device;
+  parts.model_name = entry.name;
+  parts.energy = entry.make(model, context);
+  parts.resolved.set("model", resolved_part(entry, model));
+}
+
+std::shared_ptr<const Kernel> build_kernel(const Config& table, const std::string& path, Config& resolved) {
+  const Entry<MakeKernel>& entry = find_part(kernel_table(), "sampler", table, path);
+  resolved = resolved_part(entry, table);
+  return entry.make(table);
+}
+
+void build_sample(const Config& recipe, Parts& parts) {
+  const Config& table = recipe.at_table("sample");
+  parts.sample = read_options<SampleOptions>(table, "sample");
+  Config resolved = echoed(parts.sample);
+  if (parts.sample.schedule == "chain") {
+    parts.chain = read_options<ChainOptions>(table, "sample", parts.chain);
+    echo_options(parts.chain, resolved);
+  } else {
+    parts.annealing = read_options<TemperatureAnnealing>(table.at_table("annealing"), "sample.annealing");
+    resolved.set("annealing", echoed(parts.annealing));
+  }
+  parts.resolved.set("sample", std::move(resolved));
+}
+
+void build_evaluate(const Config& recipe, Parts& parts) {
+  const Config& table = recipe.at_table("evaluate");
+  parts.evaluate = read_options<EvaluateOptions>(table, "evaluate");
+  parts.evaluate.metrics = read_strings(table, "metrics");
+  parts.evaluate.out = read_strings(table, "out");
+  const auto strings = [](const std::vector<std::string>& items) { return Config::array({items.begin(), items.end()}); };
+  Config resolved = Config::table(
+      {{"metrics", strings(parts.evaluate.metrics)}, {"out", strings(parts.evaluate.out)}});
+  echo_options(parts.evaluate, resolved);
+  parts.resolved.set("evaluate", std::move(resolved));
+}
+
+/// Reads one phase from `table`; optimiser and schedule start from the recipe's own tables.
+PhaseParts build_phase(const Config& recipe, const Config& table, const std::string& path, bool only, Parts& parts,
+                       Config& resolved) {
+  PhaseParts phase;
+  const std::string prefix = path.empty() ? "" : path + ".";
+  if (only) {
+    phase.name = "main";
+  } else {
+    phase.name = part_name(table, path);
+    resolved.set("name", Config(phase.name));
+    phase.trains = read_strings(table, "trains");
+    if (!phase.trains.empty())
+      resolved.set("trains", Config::array({phase.trains.begin(), phase.trains.end()}));
+    struct Counts {
+      std::int64_t steps = 1, batch_size = 0;
+      void declare(OptionVisitor& o) {
+        o.option("steps", steps, "updates of this phase in every step of training", at_least(1));
+        o.option("batch_size", batch_size, "examples per update; 0: that of [train]", at_least(0));
+      }
+    };
+    const Counts counts = read_options<Counts>(table, path);
+    phase.steps = counts.steps;
+    phase.batch_size = counts.batch_size;
+    echo_options(counts, resolved);
+    table.declare_key("clip_norm");
+    table.declare_key("clip_value");
+    if (table.contains("clip_norm") || table.contains("clip_value")) {
+      phase.clipping = read_options<ClippingOptions>(table, path);
+      echo_options(*phase.clipping, resolved);
+    }
+  }
+  phase.optimizer = read_options<OptimizerOptions>(recipe.at_table("optimizer"), "optimizer");
+  phase.schedule = read_options<ScheduleOptions>(recipe.at_table("schedule"), "schedule");
+  if (!only) {
+    phase.optimizer = read_options(table.at_table("optimizer"), prefix + "optimizer", phase.optimizer);
+    phase.schedule = read_options(table.at_table("schedule"), prefix + "schedule", phase.schedule);
+  }
+  const Config& objective = required_table(table, "objective");
+  const Entry<MakeObjective>& entry = find_part(objective_table(), "objective", objective, prefix + "objective");
+  phase.objective_name = entry.name;
+  phase.origin = objective.find("name")->origin();
+  Config resolved_objective = resolved_part(entry, objective);
+  ObjectiveParts objective_parts;
+  objective_parts.energy = parts.energy.get();
+  objective_parts.kernel = parts.kernel;
+  objective.declare_key("sampler");
+  if (objective.contains("sampler")) {
+    Config kernel;
+    objective_parts.kernel = build_kernel(objective.at_table("sampler"), prefix + "objective.sampler", kernel);
+    resolved_objective.set("sampler", std::move(kernel));
+  }
+  Shape one = parts.transforms.model_event;
+  one.insert(one.begin(), 1);
+  objective_parts.data_example = torch::zeros(one, torch::dtype(parts.dtype).device(parts.device));
+  objective_parts.batch_size = phase.batch_size > 0 ? phase.batch_size : parts.train.batch_size;
+  objective_parts.rng = parts.rng("objective/" + phase.name);
+  phase.objective = entry.make(objective, objective_parts);
+  resolved.set("objective", std::move(resolved_objective));
+  resolved.set("optimizer", echoed(phase.optimizer));
+  resolved.set("schedule", echoed(phase.schedule));
+  return phase;
+}
+
+void build_phases(const Config& recipe, Parts& parts) {
+  recipe.declare_key("phase");
+  recipe.declare_key("objective");
+  recipe.declare_key("optimizer");
+  recipe.declare_key("schedule");
+  if (recipe.contains("phase")) {
+    const Config& list = *recipe.find("phase");
+    if (list.kind() != Config::Kind::kArray || list.items().empty())
+      throw RequestError(list.origin(), "phase: expected [[phase]] tables");
+    std::vector<Config> resolved;
+    for (std::size_t i = 0; i < list.items().size(); ++i) {
+      list.items()[i].mark_read();
+      resolved.push_back(Config::table());
+      parts.phases.push_back(
+          build_phase(recipe, list.items()[i], fmt::format("phase.{}", i), false, parts, resolved.back()));
+    }
+    parts.resolved.set("phase", Config::array(std::move(resolved)));
+    return;
+  }
+  Config resolved = Config::table();
+  parts.phases.push_back(build_phase(recipe, recipe, "", true, parts, resolved));
+  for (const std::string& key : resolved.keys()) parts.resolved.set(key, *resolved.find(key));
+}
+
+void build_general(const Config& recipe, Parts& parts) {
+  parts.general = read_options<GeneralOptions>(recipe, "recipe");
+  parts.dtype = parts.general.dtype == "float64" ? at::kDouble : at::kFloat;
+  parts.device = parse_device(recipe, parts.general.device);
+  parts.resolved = echoed(parts.general);
+}
+
+void build_data(const Config& recipe, const DataPath& path, Parts& parts) {
+  const Config& data = required_table(recipe, "data");
+  part_name(data, "data");
+  parts.data = make_data(data, parts.rng("data"), path);
+  resolve_data(data, parts);
+}
+
+void build_rest(const Config& recipe, Parts& parts) {
+  build_model(recipe, parts);
+  recipe.declare_key("sampler");
+  if (recipe.contains("sampler")) {
+    Config resolved;
+    parts.kernel = build_kernel(recipe.at_table("sampler"), "sampler", resolved);
+    parts.resolved.set("sampler", std::move(resolved));
+  }
+  build_sample(recipe, parts);
+  parts.train = read_options<TrainOptions>(recipe.at_table("train"), "train");
+  parts.resolved.set("train", echoed(parts.train));
+  build_phases(recipe, parts);
+  build_evaluate(recipe, parts);
+}
+
+}  // namespace
+
+std::vector<std::string> read_strings(const Config& table, const std::string& key,
+                                      const std::vector<std::string>& otherwise) {
+  table.declare_key(key);
+  const Config* node = table.find(key);
+  if (!node) return otherwise;
+  if (node->kind() == Config::Kind::kString) return {node->string()};
+  if (node->kind() != Config::Kind::kArray)
+    throw RequestError(node->origin(), fmt::format("{}: expected an array of strings, got {}", key, node->kind_name()));
+  std::vector<std::string> items;
+  for (const Config& item : node->items()) {
+    if (item.kind() != Config::Kind::kString)
+      throw RequestError(node->origin(), fmt::format("{}: expected an array of strings, got {}", key, item.kind_name()));
+    items.push_back(item.string());
+  }
+  return items;
+}
+
+Tensor Parts::like() const { return torch::empty({0}, torch::dtype(dtype).device(device)); }
+
+Parts build_parts(const Config& recipe, const DataPath& path) {
+  Parts parts;
+  build_general(recipe, parts);
+  build_data(recipe, path, parts);
+  range_of_training_points(parts);
+  build_rest(recipe, parts);
+  recipe.require_all_read();
+  return parts;
+}
+
+Parts load_run(const RunDirectory& run, const std::vector<std::string>& overrides, bool with_data, const DataPath& path,
+               Logger& logger, std::int64_t* step) {
+  Config recipe = run.recipe();
+  for (const std::string& assignment : overrides) {
+    const std::string table = assignment.substr(0, assignment.find_first_of(".="));
+    if (table != "sample" && table != "sampler" && table != "evaluate" && table != "device")
+      throw RequestError("--set", fmt::format("'{}' cannot change once a run is trained", table),
+                         "only sample, sampler, evaluate and device can");
+    // Another kernel starts from its own defaults.
+    if (assignment.rfind("sampler.name=", 0) == 0) recipe.erase("sampler");
+    apply_override(recipe, assignment);
+  }
+  Parts parts;
+  build_general(recipe, parts);
+  parts.transforms = run.read_transforms();
+  if (with_data)
+    build_data(recipe, path, parts);
+  else
+    parts.resolved.set("data", required_table(recipe, "data"));
+  build_rest(recipe, parts);
+  if (!with_data) required_table(recipe, "data").mark_all_read();
+  recipe.require_all_read();
+
+  const Checkpoint checkpoint = run.checkpoints().load_best(logger);
+  load_parts(checkpoint, {{"model", &parts.energy->module()}});
+  parts.energy->module().eval();
+  if (step) *step = checkpoint.step;
+  return parts;
+}
+
+std::string data_name(const Parts& parts) { return parts.resolved.find("data")->find("name")->string(); }
+
+}  // namespace gibbsite

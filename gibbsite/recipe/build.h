@@ -1,0 +1,71 @@
+// From a recipe to the parts it names: data, model, sampler, objectives, settings.
+#pragma once
+
+#include <gibbsite/core/config.h>
+#include <gibbsite/core/ports.h>
+#include <gibbsite/data/data.h>
+#include <gibbsite/model/energy.h>
+#include <gibbsite/objective/objective.h>
+#include <gibbsite/recipe/run_directory.h>
+#include <gibbsite/recipe/settings.h>
+#include <gibbsite/sampler/kernel.h>
+#include <gibbsite/train/trainer.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace gibbsite {
+
+/// One entry of [[phase]], or the only one made of [objective], [optimizer] and [schedule].
+struct PhaseParts {
+  std::string name;
+  std::string objective_name;
+  std::string origin;  ///< where the objective is named
+  std::unique_ptr<Objective> objective;
+  std::vector<std::string> trains;
+  std::int64_t steps = 1;
+  std::int64_t batch_size = 0;
+  OptimizerOptions optimizer;
+  ScheduleOptions schedule;
+  std::optional<ClippingOptions> clipping;
+};
+
+/// Everything a recipe describes.
+struct Parts {
+  GeneralOptions general;
+  at::ScalarType dtype = at::kFloat;
+  at::Device device = at::kCPU;
+  std::unique_ptr<Data> data;  ///< null for a run whose data were not asked for
+  StoredTransforms transforms;
+  std::string model_name;
+  std::unique_ptr<Energy> energy;
+  std::shared_ptr<const Kernel> kernel;  ///< null without [sampler]
+  std::vector<PhaseParts> phases;
+  TrainOptions train;
+  SampleOptions sample;
+  ChainOptions chain;
+  TemperatureAnnealing annealing;
+  EvaluateOptions evaluate;
+  Config resolved;  ///< the recipe with every default written out; builds the same parts
+
+  Rng rng(std::string_view stream) const { return Rng(static_cast<std::uint64_t>(general.seed), stream); }
+  /// Empty, of the model's dtype and device.
+  Tensor like() const;
+};
+
+/// Builds everything; then every key must have been read. Throws RequestError for what the recipe gets wrong, before any
+/// work, and WorkError where data are missing or damaged.
+Parts build_parts(const Config& recipe, const DataPath& path);
+
+/// The parts of a run: from its recipe (with `overrides` of the tables sample, sampler and evaluate) and its stored
+/// transforms. Data are loaded only if `with_data`. Weights are the best checkpoint's where there is one, else the newest,
+/// averaged ones first. The checkpoint's step is stored in `step` if given.
+Parts load_run(const RunDirectory& run, const std::vector<std::string>& overrides, bool with_data, const DataPath& path,
+               Logger& logger, std::int64_t* step = nullptr);
+
+/// The name in [data], which need not exist on this machine.
+std::string data_name(const Parts& parts);
+
+}  // namespace gibbsite

@@ -1,0 +1,110 @@
+#include <fmt/format.h>
+#include <gibbsite/core/error.h>
+#include <gibbsite/data/named_set.h>
+#include <gibbsite/metric/table.h>
+#include <gibbsite/model/classifier.h>
+#include <gibbsite/recipe/evaluate.h>
+#include <gibbsite/recipe/sample.h>
+#include <gibbsite/recipe/score.h>
+#include <torch/nn/module.h>
+#include <torch/types.h>
+
+#include <algorithm>
+#include <set>
+
+namespace gibbsite {
+namespace {
+
+constexpr std::int64_t kTrainingPoints = 10000;
+
+Tensor probabilities(const Classifier& classifier, const Tensor& x) {
+  const torch::NoGradGuard no_grad;
+  std::vector<Tensor> chunks;
+  for (const Tensor& chunk : x.split(256)) chunks.push_back(classifier.logits(chunk).softmax(1));
+  return torch::cat(chunks);
+}
+
+}  // namespace
+
+Result evaluate_run(const EvaluateRequest& request, const Ports& ports) {
+  for (const std::string& name : request.metrics) find_metric(name);
+  const RunDirectory run = RunDirectory::open(request.run);
+  const Parts parts = load_run(run, request.set, true, request.path, *ports.logger);
+  for (Tensor& parameter : parts.energy->module().parameters()) parameter.requires_grad_(false);
+  const std::vector<std::string>& names = request.metrics.empty() ? parts.evaluate.metrics : request.metrics;
+  if (names.empty()) throw RequestError("evaluate", "no metric was asked for", "--metric NAME or evaluate.metrics");
+  for (const std::string& name : names) find_metric(name);
+
+  const auto first_rows = [](const Dataset& all, std::int64_t limit) {
+    return limit > 0 && all.size() > limit ? all.rows(0, limit) : all;
+  };
+  const Pipeline& pipeline = parts.transforms.pipeline;
+  const auto prepare = [&](const Tensor& x, const std::string& stream) {
+    return pipeline.prepare(x, parts.rng("evaluate/" + stream)).to(parts.like().options());
+  };
+  const Dataset rows = first_rows(held_out(parts, request.data, request.path), parts.evaluate.points);
+
+  MetricInput input;
+  const Energy* energy = parts.energy.get();
+  input.energy = [energy](const Tensor& x) { return energy->energy(x); };
+  if (energy->has_jet()) input.jet = [energy](const Jet& x) { return *energy->energy(x); };
+  input.data = prepare(rows.x, "data");
+  input.labels = rows.label;
+  input.log_jacobian = pipeline.log_abs_det(rows.x.to(parts.dtype)).mean().item<double>();
+  input.training = prepare(first_rows(parts.data->splits.train, kTrainingPoints).x, "training");
+  input.rng = parts.rng("metric");
+
+  const auto asked = [&](const char* name) { return std::find(names.begin(), names.end(), name) != names.end(); };
+  if (asked("auroc"))
+    for (const std::string& name : parts.evaluate.out) {
+      const Dataset out = first_rows(held_out(parts, name, request.path), parts.evaluate.points);
+      input.out.emplace_back(name, prepare(out.x, "out/" + name));
+    }
+  if (asked("moments") || asked("mmd") || asked("digit_criterion"))
+    input.samples = draw(parts, parts.evaluate.samples, parts.rng("evaluate/samples"), ports).x;
+
+  std::shared_ptr<Parts> judge;
+  if (!parts.evaluate.classifier.empty()) {
+    judge = std::make_shared<Parts>(
+        load_run(RunDirectory::open(parts.evaluate.classifier), {}, false, request.path, *ports.logger));
+    const auto* classifier = dynamic_cast<const Classifier*>(judge->energy.get());
+    if (!classifier) throw RequestError("evaluate.classifier", fmt::format("{} is no classifier", parts.evaluate.classifier));
+    if (judge->transforms.event != parts.transforms.event)
+      throw RequestError("evaluate.classifier", "it was trained on points of another size");
+    input.classify = [&parts, judge, classifier](const Tensor& y) {
+      Tensor x = parts.transforms.pipeline.inverse(y);
+      if (parts.transforms.value_high > parts.transforms.value_low)
+        x = x.clamp(parts.transforms.value_low, parts.transforms.value_high);
+      return probabilities(*classifier, judge->transforms.pipeline.forward(x).to(judge->like().options()));
+    };
+  } else if (const auto* classifier = dynamic_cast<const Classifier*>(energy)) {
+    input.classify = [classifier](const Tensor& y) { return probabilities(*classifier, y); };
+  }
+
+  Result result;
+  result.experiment = "evaluate";
+  result.scale = "desk";
+  result.seed = static_cast<std::uint64_t>(parts.general.seed);
+  result.environment = environment();
+  for (const std::string& name : names) {
+    if (ports.interrupt->requested()) throw Interrupted("evaluate", "stopped; nothing was written");
+    ports.logger->info("evaluating " + name);
+    for (const MetricValue& value : find_metric(name).evaluate(input)) {
+      Row row;
+      row.method = parts.phases.front().objective_name;
+      row.dataset = data_name(parts);
+      row.metric = value.metric;
+      row.value = value.estimate.value;
+      row.standard_error = value.estimate.standard_error;
+      row.unit = value.unit;
+      row.settings["seed"] = static_cast<double>(parts.general.seed);
+      if (!request.data.empty()) row.settings["evaluated_on"] = request.data;
+      for (const auto& [key, text] : value.settings) row.settings[key] = text;
+      result.rows.push_back(std::move(row));
+    }
+  }
+  write_result(run.file("evaluation.json"), result);
+  return result;
+}
+
+}  // namespace gibbsite

@@ -1,0 +1,25 @@
+// The service behind `gibbsite evaluate`.
+#pragma once
+
+#include <gibbsite/core/ports.h>
+#include <gibbsite/recipe/build.h>
+#include <gibbsite/report/rows.h>
+
+#include <string>
+#include <vector>
+
+namespace gibbsite {
+
+struct EvaluateRequest {
+  std::string run;
+  std::vector<std::string> metrics;  ///< empty: those of [evaluate]
+  std::vector<std::string> set;
+  std::string data;                  ///< empty: the held-out points of the run
+  DataPath path;
+};
+
+/// Rows of every metric, also written to evaluation.json of the run. Points judged by a classifier are brought to the
+/// original units and clamped to their known range first.
+Result evaluate_run(const EvaluateRequest& request, const Ports& ports);
+
+}  // namespace gibbsite

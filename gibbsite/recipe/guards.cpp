@@ -1,0 +1,52 @@
+#include <fmt/format.h>
+#include <gibbsite/core/error.h>
+#include <gibbsite/recipe/guards.h>
+
+#include <map>
+
+namespace gibbsite {
+
+std::vector<std::string> guard_layers(const std::vector<LayerNote>& layers, const std::string& objective,
+                                      const std::string& origin) {
+  struct Remedy {
+    const char *problem, *remedy;
+  };
+  static const std::map<std::string, Remedy> refused = {
+      {"relu", {"has no second derivative", "use softplus or silu"}},
+      {"leaky_relu", {"has no second derivative", "use softplus or silu"}},
+      {"max_pool", {"has no second derivative", "use average pooling"}},
+      {"batch_norm", {"mixes the examples of a batch", "use no norm"}},
+  };
+  std::vector<std::string> warnings;
+  for (const LayerNote& note : layers) {
+    const auto found = refused.find(note.kind);
+    if (found != refused.end())
+      throw RequestError(origin,
+                         fmt::format("objective '{}' differentiates the energy twice, and its layer '{}' ({}) {}", objective,
+                                     note.layer, note.kind, found->second.problem),
+                         found->second.remedy);
+    if (note.kind == "elu" && warnings.empty())
+      warnings.push_back(
+          fmt::format("{}: layer '{}' is an elu, whose second derivative jumps at 0: objective '{}' is biased by it "
+                      "(softplus or silu are smooth)",
+                      origin, note.layer, objective));
+  }
+  return warnings;
+}
+
+std::vector<std::string> guard(const Parts& parts) {
+  std::vector<std::string> warnings;
+  bool second = false;
+  for (const PhaseParts& phase : parts.phases) {
+    if (!phase.objective->needs_second_derivative()) continue;
+    for (std::string& line : guard_layers(parts.energy->layers(), phase.objective_name, phase.origin))
+      warnings.push_back(std::move(line));
+    second = true;
+  }
+  if (second && parts.data)
+    for (std::string& line : score_matching_warnings(parts.data->splits.train, parts.data->options.noise))
+      warnings.push_back("data: " + std::move(line));
+  return warnings;
+}
+
+}  // namespace gibbsite

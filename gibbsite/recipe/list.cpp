@@ -1,0 +1,50 @@
+#include <fmt/format.h>
+#include <gibbsite/core/error.h>
+#include <gibbsite/core/text.h>
+#include <gibbsite/data/named_set.h>
+#include <gibbsite/metric/table.h>
+#include <gibbsite/model/energy.h>
+#include <gibbsite/objective/objective.h>
+#include <gibbsite/recipe/list.h>
+#include <gibbsite/recipe/reproduce.h>
+#include <gibbsite/sampler/kernel.h>
+
+#include <nlohmann/json.hpp>
+
+namespace gibbsite {
+namespace {
+
+template <class Entries>
+std::vector<Listed> listed(const Entries& entries) {
+  std::vector<Listed> list;
+  for (const auto& entry : entries) list.push_back({entry.name, entry.summary, entry.paper});
+  return list;
+}
+
+}  // namespace
+
+const std::vector<std::string>& list_families() {
+  static const std::vector<std::string> families = {"models",   "objectives", "samplers",   "manifolds",
+                                                    "datasets", "metrics",    "experiments"};
+  return families;
+}
+
+std::vector<Listed> list_family(const std::string& family) {
+  if (family == "models") return listed(energy_table());
+  if (family == "objectives") return listed(objective_table());
+  if (family == "samplers") return listed(kernel_table());
+  if (family == "manifolds") return {{"euclidean", "flat space, the space of every model so far", ""}};
+  if (family == "datasets") return listed(list_data());
+  if (family == "metrics") return listed(metric_table());
+  if (family == "experiments") return listed(experiment_table());
+  throw RequestError("list", fmt::format("unknown family '{}'", family), name_hint(family, list_families()));
+}
+
+std::string json_text(const std::vector<Listed>& entries) {
+  nlohmann::ordered_json array = nlohmann::ordered_json::array();
+  for (const Listed& entry : entries)
+    array.push_back({{"name", entry.name}, {"summary", entry.summary}, {"paper", entry.paper}});
+  return array.dump(2);
+}
+
+}  // namespace gibbsite

@@ -1,0 +1,22 @@
+// What `gibbsite list` shows.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace gibbsite {
+
+struct Listed {
+  std::string name, summary, paper;
+};
+
+/// "models", "objectives", "samplers", "manifolds", "datasets", "metrics", "experiments".
+const std::vector<std::string>& list_families();
+
+/// Throws RequestError with the nearest name for an unknown family.
+std::vector<Listed> list_family(const std::string& family);
+
+/// A JSON array of {name, summary, paper}.
+std::string json_text(const std::vector<Listed>& entries);
+
+}  // namespace gibbsite

@@ -1,0 +1,30 @@
+// Recipes as text: TOML in, a tree of settings out. The only place that sees the TOML parser.
+#pragma once
+
+#include <gibbsite/core/config.h>
+
+#include <string>
+#include <vector>
+
+namespace gibbsite {
+
+/// Every node's origin is "<source>:<line>". Throws RequestError at that place for a syntax error and for dates.
+Config parse_toml(const std::string& text, const std::string& source);
+
+/// One value as TOML writes it; text that is no TOML value is taken as a string.
+Config parse_value(const std::string& text, const std::string& source);
+
+/// Applies "a.b.c=value": elements of arrays by number ("phase.0.steps=3"). Throws RequestError without a '='.
+void apply_override(Config& recipe, const std::string& assignment);
+
+/// Reads a recipe. `extends = "base.toml"` (or an array, later ones win) names recipes that this one overrides table by
+/// table, relative to its own folder. Overrides come last. Throws RequestError for a file that is missing, a syntax error
+/// or a cycle.
+Config load_recipe(const std::string& path, const std::vector<std::string>& overrides = {});
+
+/// Where a recipe or experiment file is: `path` itself, else `path` below a folder of recipes: ./recipes, the nearest
+/// recipes/ above the executable, share/gibbsite/recipes beside it. ".toml" may be left out. Throws RequestError naming
+/// the places searched.
+std::string find_recipe(const std::string& path);
+
+}  // namespace gibbsite

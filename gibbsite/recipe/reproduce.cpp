@@ -1,0 +1,93 @@
+#include <fmt/format.h>
+#include <gibbsite/core/error.h>
+#include <gibbsite/core/text.h>
+#include <gibbsite/recipe/reproduce.h>
+#include <gibbsite/recipe/smoke_ssm.h>
+
+#include <algorithm>
+#include <filesystem>
+
+namespace gibbsite {
+
+namespace fs = std::filesystem;
+
+const std::vector<Experiment>& experiment_table() {
+  static const std::vector<Experiment> table = {
+      {"smoke/ssm", "a 2-D energy by sliced score matching with jets, judged by quadrature", "Song et al. 2019",
+       reproduce_smoke_ssm},
+  };
+  return table;
+}
+
+ReproduceOutcome reproduce(const ReproduceRequest& request, const Ports& ports) {
+  std::vector<std::string> names;
+  for (const Experiment& experiment : experiment_table()) names.push_back(experiment.name);
+  const auto& table = experiment_table();
+  const auto experiment =
+      std::find_if(table.begin(), table.end(), [&](const Experiment& e) { return e.name == request.experiment; });
+  if (experiment == table.end())
+    throw RequestError("reproduce", fmt::format("unknown experiment '{}'", request.experiment),
+                       name_hint(request.experiment, names));
+  const std::vector<std::string> scales = {"smoke", "desk", "paper"};
+  if (std::find(scales.begin(), scales.end(), request.scale) == scales.end())
+    throw RequestError("--scale", fmt::format("unknown scale '{}'", request.scale), name_hint(request.scale, scales));
+  if (request.seeds < 1) throw RequestError("--seeds", fmt::format("is {}, expected >= 1", request.seeds));
+
+  ReproduceOutcome outcome;
+  outcome.directory = request.out.empty() ? "results/" + request.experiment : request.out;
+  const std::string file = outcome.directory + "/result.json";
+  std::error_code error;
+  fs::create_directories(outcome.directory, error);
+  if (error) throw WorkError(outcome.directory, fmt::format("cannot make the directory: {}", error.message()));
+  Result& result = outcome.result;
+  if (!request.force && fs::exists(file, error)) {
+    result = read_result(file);
+    if (result.experiment != request.experiment || result.scale != request.scale)
+      throw RequestError(outcome.directory,
+                         fmt::format("holds {} at scale {}", result.experiment, result.scale),
+                         "--out names another directory, --force replaces it");
+  } else {
+    result.experiment = request.experiment;
+    result.scale = request.scale;
+    result.seed = request.seed;
+  }
+  result.environment = environment();
+
+  Report report;
+  report.title = request.experiment;
+  for (std::int64_t k = 0; k < request.seeds; ++k) {
+    ExperimentContext context;
+    context.scale = request.scale;
+    context.seed = request.seed + static_cast<std::uint64_t>(k);
+    context.set = request.set;
+    context.directory = fmt::format("{}/seed-{}", outcome.directory, context.seed);
+    context.path = request.path;
+    if (request.force) fs::remove_all(context.directory, error);
+    fs::create_directories(context.directory, error);
+    if (error) throw WorkError(context.directory, fmt::format("cannot make the directory: {}", error.message()));
+    context.add = [&](const std::vector<Row>& rows) {
+      Result more = result;
+      more.rows = rows;
+      for (Row& row : more.rows) row.settings["seed"] = static_cast<double>(context.seed);
+      accumulate(result, more);
+      write_result(file, result);
+    };
+    context.done = [&](const std::string& method, const std::string& dataset) {
+      return has_rows(result, method, dataset, context.seed);
+    };
+    const ExperimentOutcome made = experiment->run(context, ports);
+    outcome.summary = made.summary;
+    report.pictures.insert(report.pictures.end(), made.pictures.begin(), made.pictures.end());
+    report.curves.insert(report.curves.end(), made.curves.begin(), made.curves.end());
+  }
+  write_result(file, result);
+  write_table(outcome.directory + "/table.md", result);
+  report.summary = outcome.summary;
+  report.tables = {summary_table(result)};
+  report.environment = named_strings(result.environment);
+  write_html(outcome.directory + "/report.html", report);
+  outcome.summary.push_back(fmt::format("report {}/report.html", outcome.directory));
+  return outcome;
+}
+
+}  // namespace gibbsite

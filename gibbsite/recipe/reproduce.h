@@ -1,0 +1,62 @@
+// Experiments of the papers, and the service behind `gibbsite reproduce`.
+#pragma once
+
+#include <gibbsite/core/ports.h>
+#include <gibbsite/data/data_path.h>
+#include <gibbsite/report/html.h>
+#include <gibbsite/report/rows.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace gibbsite {
+
+/// What an experiment is given for one seed.
+struct ExperimentContext {
+  std::string scale;             ///< "smoke", "desk" or "paper"
+  std::uint64_t seed = 0;
+  std::vector<std::string> set;  ///< "key=value" of the command line
+  std::string directory;         ///< for runs and pictures of this seed; exists
+  DataPath path;
+  /// Adds rows to result.json at once, so that an interrupted reproduction keeps them. Fills in the seed.
+  std::function<void(const std::vector<Row>&)> add;
+  /// True if result.json has rows of this method and data set for this seed.
+  std::function<bool(const std::string& method, const std::string& dataset)> done;
+};
+
+struct ExperimentOutcome {
+  std::vector<std::string> summary;  ///< lines for a person
+  std::vector<Picture> pictures;
+  std::vector<CurvePlot> curves;
+};
+
+struct Experiment {
+  std::string name, summary, paper;
+  std::function<ExperimentOutcome(const ExperimentContext&, const Ports&)> run;
+};
+
+const std::vector<Experiment>& experiment_table();
+
+struct ReproduceRequest {
+  std::string experiment;
+  std::string scale = "desk";
+  std::uint64_t seed = 0;
+  std::int64_t seeds = 1;
+  std::vector<std::string> set;
+  std::string out;     ///< empty: results/<experiment>
+  bool force = false;  ///< forget an earlier result
+  DataPath path;
+};
+
+struct ReproduceOutcome {
+  std::string directory;
+  Result result;
+  std::vector<std::string> summary;  ///< of the last seed, and where the report is
+};
+
+/// Writes result.json, table.md and report.html. Rows of an earlier, interrupted call of the same experiment and scale
+/// are kept; seeds accumulate. Throws RequestError for an unknown experiment or scale or another experiment's result.
+ReproduceOutcome reproduce(const ReproduceRequest& request, const Ports& ports);
+
+}  // namespace gibbsite

@@ -1,0 +1,154 @@
+#include <fmt/format.h>
+#include <gibbsite/core/error.h>
+#include <gibbsite/data/csv.h>
+#include <gibbsite/data/npy.h>
+#include <gibbsite/recipe/sample.h>
+#include <gibbsite/report/image.h>
+#include <gibbsite/report/plot.h>
+#include <torch/nn/module.h>
+#include <torch/types.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <memory>
+
+namespace gibbsite {
+namespace {
+
+Shape batch_shape(std::int64_t n, const Shape& event) {
+  Shape shape = event;
+  shape.insert(shape.begin(), n);
+  return shape;
+}
+
+Tensor start(const Parts& parts, std::int64_t n, const Rng& rng) {
+  const SampleOptions& options = parts.sample;
+  const Shape shape = batch_shape(n, parts.transforms.model_event);
+  Rng draws = rng.stream("start").at_step(0);
+  if (options.start == "data") {
+    if (!parts.data) throw RequestError("sample.start", "starting from data needs the data set");
+    const Dataset& train = parts.data->splits.train;
+    const std::int64_t rows = train.size();
+    if (rows == 0) throw RequestError("sample.start", "there are no training points");
+    const Tensor pick = draws.integers({n}, rows).flatten();
+    return parts.transforms.pipeline.forward(train.rows(pick).x).to(parts.like().options());
+  }
+  if (options.start == "uniform") {
+    const Tensor low = parts.transforms.low.to(parts.like().options());
+    const Tensor high = parts.transforms.high.to(parts.like().options());
+    return low + (high - low) * draws.uniform(shape, parts.like());
+  }
+  const Tensor noise = draws.normal(shape, parts.like()) * options.start_scale;
+  return options.start == "image" ? noise + 0.5 : noise;
+}
+
+// Samples leave in the units of the data set.
+class OriginalUnits : public SampleWriter {
+ public:
+  OriginalUnits(const Pipeline& pipeline, SampleWriter& next) : pipeline_(pipeline), next_(next) {}
+  void write(std::int64_t step, const Tensor& x) override { next_.write(step, pipeline_.inverse(x)); }
+
+ private:
+  const Pipeline& pipeline_;
+  SampleWriter& next_;
+};
+
+}  // namespace
+
+Target target_of(const Energy& energy) {
+  Target target;
+  target.energy = [&energy](const Tensor& x) { return energy.energy(x); };
+  return target;
+}
+
+Drawn draw(const Parts& parts, std::int64_t n, const Rng& rng, const Ports& ports) {
+  if (n < 1) throw RequestError("-n", fmt::format("is {}, expected >= 1", n));
+  // Chains need the gradient in x only.
+  for (Tensor& parameter : parts.energy->module().parameters()) parameter.requires_grad_(false);
+  OriginalUnits writer(parts.transforms.pipeline, *ports.samples);
+  Ports inner = ports;
+  inner.samples = &writer;
+  const Target target = target_of(*parts.energy);
+  const Tensor x0 = start(parts, n, rng);
+  Drawn drawn;
+  bool interrupted = false;
+  if (parts.sample.schedule == "chain") {
+    if (!parts.kernel) throw RequestError("sample", "the recipe has no table [sampler]", "add one, or --set sampler.name=mala");
+    ChainResult result = run_chain(parts.kernel, target, x0, rng.stream("chain"), parts.chain, inner);
+    drawn.x = result.last.x;
+    drawn.acceptance = result.acceptance;
+    drawn.kernel = result.kernel;
+    interrupted = result.interrupted;
+  } else {
+    AnnealingResult result = anneal(temperature_schedule(parts.annealing), [&](std::int64_t) { return target; }, x0,
+                                    rng.stream("chain"), inner);
+    drawn.x = result.x;
+    interrupted = result.interrupted;
+  }
+  if (interrupted) throw Interrupted("sample", "stopped before the chains were done; nothing was written");
+  if (parts.sample.denoise > 0) drawn.x = denoise(target, drawn.x, parts.sample.denoise);
+  return drawn;
+}
+
+void write_picture(const std::string& path, const Tensor& x, const Parts& parts, Logger& logger) {
+  Tensor images = x;
+  if (images.dim() == 3 || images.dim() == 4) {
+    images = images.to(torch::kDouble);
+    const StoredTransforms& stored = parts.transforms;
+    if (stored.value_high > stored.value_low)
+      images = (images - stored.value_low) / (stored.value_high - stored.value_low);
+    write_image_grid(path, images);
+    return;
+  }
+  if (x.dim() != 2 || x.size(1) != 2)
+    throw RequestError(path, "only images and points of the plane have a picture", "write .npy or .csv");
+  const Tensor points = x.to(torch::kDouble).cpu();
+  constexpr std::int64_t kBins = 100;
+  DensityPanel panel;
+  panel.title = fmt::format("{} samples", x.size(0));
+  const Tensor low = std::get<0>(points.min(0)), high = std::get<0>(points.max(0));
+  panel.x_low = low[0].item<double>();
+  panel.x_high = high[0].item<double>();
+  panel.y_low = low[1].item<double>();
+  panel.y_high = high[1].item<double>();
+  const Tensor cell = ((points - low) / (high - low).clamp_min(1e-300) * kBins).floor().clamp(0, kBins - 1).to(torch::kLong);
+  const Tensor area = (high - low).clamp_min(1e-300).prod() / (kBins * kBins);
+  panel.values = torch::bincount(cell.select(1, 1) * kBins + cell.select(1, 0), {}, kBins * kBins)
+                     .view({kBins, kBins})
+                     .to(torch::kDouble) /
+                 (area * x.size(0));
+  DensityPlot plot;
+  plot.panels.push_back(std::move(panel));
+  if (!Plotter(logger).densities(path, plot)) throw WorkError(path, "gnuplot is missing, so no picture was drawn");
+}
+
+SampleOutcome sample_run(const SampleRequest& request, const Ports& ports) {
+  const RunDirectory run = RunDirectory::open(request.run);
+  const std::string out = request.out.empty() ? run.file("samples/samples.npy") : request.out;
+  const std::string extension = std::filesystem::path(out).extension().string();
+  if (extension != ".npy" && extension != ".csv" && extension != ".png")
+    throw RequestError("--out", fmt::format("'{}' ends in none of .npy, .csv, .png", out));
+  Config peek = run.recipe();
+  const Config* start_at = peek.at_path("sample").is_table() ? peek.at_path("sample").find("start") : nullptr;
+  const bool start_set = std::any_of(request.set.begin(), request.set.end(),
+                                     [](const std::string& item) { return item == "sample.start=data"; });
+  const bool with_data = start_set || (start_at && start_at->string() == "data");
+  const Parts parts = load_run(run, request.set, with_data, request.path, *ports.logger);
+  const auto seed = static_cast<std::uint64_t>(request.seed.value_or(parts.general.seed));
+  const Drawn drawn = draw(parts, request.n, Rng(seed, "sample"), ports);
+
+  SampleOutcome outcome;
+  outcome.x = parts.transforms.pipeline.inverse(drawn.x).detach().cpu();
+  if (drawn.acceptance.defined()) outcome.acceptance = drawn.acceptance.mean().item<double>();
+  const std::filesystem::path parent = std::filesystem::path(out).parent_path();
+  std::error_code error;
+  if (!parent.empty()) std::filesystem::create_directories(parent, error);
+  if (error) throw WorkError(parent.string(), fmt::format("cannot make the directory: {}", error.message()));
+  if (extension == ".npy") write_npy(out, outcome.x);
+  if (extension == ".csv") write_csv(out, outcome.x);
+  if (extension == ".png") write_picture(out, outcome.x, parts, *ports.logger);
+  outcome.files.push_back(out);
+  return outcome;
+}
+
+}  // namespace gibbsite

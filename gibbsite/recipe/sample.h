@@ -1,0 +1,47 @@
+// The service behind `gibbsite sample`, and drawing from a model for other services.
+#pragma once
+
+#include <gibbsite/core/ports.h>
+#include <gibbsite/recipe/build.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace gibbsite {
+
+struct Drawn {
+  Tensor x;                          ///< [n, *model event], model units, one state of each of n independent chains
+  Tensor acceptance;                 ///< [n], undefined without an acceptance test
+  std::shared_ptr<const Kernel> kernel;  ///< that made them; null under annealing
+};
+
+/// n chains by the settings of [sample]. Throws RequestError where they need a kernel, or data that are not loaded;
+/// Interrupted if asked to stop. States go to ports.samples in original units.
+Drawn draw(const Parts& parts, std::int64_t n, const Rng& rng, const Ports& ports);
+
+/// energy and score of the model without a graph of its parameters.
+Target target_of(const Energy& energy);
+
+struct SampleRequest {
+  std::string run;
+  std::int64_t n = 64;
+  std::vector<std::string> set;
+  std::string out;  ///< .npy, .csv or .png; empty: samples/samples.npy in the run
+  std::optional<std::int64_t> seed;
+  DataPath path;
+};
+
+struct SampleOutcome {
+  std::vector<std::string> files;
+  std::optional<double> acceptance;
+  Tensor x;  ///< original units
+};
+
+SampleOutcome sample_run(const SampleRequest& request, const Ports& ports);
+
+/// A picture of points in original units: a grid of images, or a histogram in the plane. Throws RequestError for other
+/// events, WorkError if it cannot be written.
+void write_picture(const std::string& path, const Tensor& x, const Parts& parts, Logger& logger);
+
+}  // namespace gibbsite

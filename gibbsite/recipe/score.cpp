@@ -1,0 +1,87 @@
+#include <fmt/format.h>
+#include <gibbsite/core/check.h>
+#include <gibbsite/core/error.h>
+#include <gibbsite/data/named_set.h>
+#include <gibbsite/data/npy.h>
+#include <gibbsite/recipe/plane.h>
+#include <gibbsite/recipe/sample.h>
+#include <gibbsite/recipe/score.h>
+#include <torch/nn/module.h>
+#include <torch/types.h>
+
+#include <algorithm>
+#include <filesystem>
+
+namespace gibbsite {
+namespace {
+
+constexpr std::int64_t kChunk = 512;
+
+bool generated(const std::string& name) {
+  const auto& table = density_table();
+  return std::any_of(table.begin(), table.end(), [&](const auto& entry) { return entry.name == name; });
+}
+
+}  // namespace
+
+Scores score_points(const Parts& parts, const Tensor& x, const Ports& ports) {
+  for (Tensor& parameter : parts.energy->module().parameters()) parameter.requires_grad_(false);
+  const Pipeline& pipeline = parts.transforms.pipeline;
+  const Target target = target_of(*parts.energy);
+  std::vector<Tensor> energies, scores;
+  for (std::int64_t first = 0; first < x.size(0); first += kChunk) {
+    if (ports.interrupt->requested()) throw Interrupted("score", "stopped; nothing was written");
+    const Tensor rows = x.narrow(0, first, std::min(kChunk, x.size(0) - first)).to(parts.dtype);
+    const Tensor y = pipeline.forward(rows).to(parts.like().options());
+    const EnergyScore at_y = energy_and_score(target, y, "score");
+    energies.push_back(at_y.energy.to(torch::kDouble).cpu() - pipeline.log_abs_det(rows).to(torch::kDouble).cpu());
+    scores.push_back(pipeline.pull_score(rows, at_y.score.cpu()).detach());
+    ports.logger->progress("score", static_cast<double>(first) / static_cast<double>(x.size(0)));
+  }
+  Scores result;
+  result.energy = torch::cat(energies);
+  result.score = torch::cat(scores);
+  check_finite("score", "energy", result.energy);
+  if (is_plane(parts.transforms.model_event))
+    result.log_density =
+        -result.energy - integrate(target.energy, parts.transforms.low, parts.transforms.high, parts.like()).log_z;
+  return result;
+}
+
+Dataset held_out(const Parts& parts, const std::string& name, const DataPath& path) {
+  Dataset rows;
+  if (name.empty() || (name == data_name(parts) && generated(name))) {
+    if (!parts.data) throw RequestError("--data", "the data of the run are not loaded");
+    rows = parts.data->splits.test;
+  } else {
+    rows = load_for_evaluation(name, path, "--data");
+  }
+  if (rows.size() == 0) throw RequestError("--data", "there are no held-out rows", "name a data set or a file");
+  if (rows.event() != parts.transforms.event)
+    throw RequestError("--data", fmt::format("points of '{}' are {}, those of the run are {}", name,
+                                             format_shape(rows.event()), format_shape(parts.transforms.event)));
+  return rows;
+}
+
+ScoreOutcome score_run(const ScoreRequest& request, const Ports& ports) {
+  const RunDirectory run = RunDirectory::open(request.run);
+  const Config recipe = run.recipe();
+  const bool own = request.data.empty() ||
+                   (generated(request.data) && recipe.at_table("data").find("name")->string() == request.data);
+  const Parts parts = load_run(run, {}, own, request.path, *ports.logger);
+  ScoreOutcome outcome;
+  outcome.scores = score_points(parts, held_out(parts, request.data, request.path).x, ports);
+  const std::string stem =
+      request.data.empty() ? std::string("test") : std::filesystem::path(request.data).stem().string();
+  outcome.file = request.out.empty() ? run.file("scores/" + stem + ".npz") : request.out;
+  const std::filesystem::path parent = std::filesystem::path(outcome.file).parent_path();
+  std::error_code error;
+  if (!parent.empty()) std::filesystem::create_directories(parent, error);
+  if (error) throw WorkError(parent.string(), fmt::format("cannot make the directory: {}", error.message()));
+  NamedTensors arrays = {{"energy", outcome.scores.energy}, {"score", outcome.scores.score}};
+  if (outcome.scores.log_density.defined()) arrays.emplace_back("log_density", outcome.scores.log_density);
+  write_npz(outcome.file, arrays);
+  return outcome;
+}
+
+}  // namespace gibbsite

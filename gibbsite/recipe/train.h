@@ -1,0 +1,40 @@
+// The service behind `gibbsite train`.
+#pragma once
+
+#include <gibbsite/core/ports.h>
+#include <gibbsite/recipe/build.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace gibbsite {
+
+struct TrainRequest {
+  std::string recipe;              ///< path, or a name below recipes/
+  std::vector<std::string> set;    ///< "a.b=value"
+  std::string out;                 ///< empty: runs/<name of the recipe>
+  std::optional<std::int64_t> seed;
+  std::string device;              ///< empty: the recipe's
+  ExistingRun existing = ExistingRun::kRefuse;
+  bool dry_run = false;            ///< measure a few steps, write nothing
+  DataPath path;
+};
+
+struct TrainOutcome {
+  std::string run;  ///< directory; empty after a dry run
+  TrainResult result;
+  std::optional<DryRun> dry_run;
+};
+
+/// Parses, builds, guards, trains. Throws RequestError before anything is written, WorkError if the work fails,
+/// Interrupted once the state is saved.
+TrainOutcome train_recipe(const TrainRequest& request, const Ports& ports);
+
+/// The recipe of a request, overrides applied.
+Config requested_recipe(const TrainRequest& request);
+
+/// "runs/<stem>".
+std::string default_run(const std::string& recipe);
+
+}  // namespace gibbsite
