@@ -189,7 +189,7 @@ struct Relu {
 };
 
 template <int K, class Scalar>
-GIBBSITE_INLINE Scalar pick(const Derivatives<Scalar>& d) {
+GIBBSITE_INLINE Scalar pick(Derivatives<Scalar> d) {
   if constexpr (K == 0) return d.f;
   if constexpr (K == 1) return d.d1;
   if constexpr (K == 2) return d.d2;
@@ -215,8 +215,11 @@ GIBBSITE_INLINE void scaled_backward_loop(const Scalar* __restrict h, const Scal
 #pragma omp simd
     for (std::int64_t i = 0; i < n; ++i) {
       const Derivatives<Scalar> d = F::at(z[i]);
-      dg[i] = h[i] * pick<K>(d);
-      dz[i] = h[i] * g[i] * pick<K + 1>(d);
+      // Fields are read by name: copies of the struct keep the loop from being vectorised.
+      const Scalar low = K == 0 ? d.f : K == 1 ? d.d1 : d.d2;
+      const Scalar high = K == 0 ? d.d1 : K == 1 ? d.d2 : d.d3;
+      dg[i] = h[i] * low;
+      dz[i] = h[i] * g[i] * high;
     }
   } else if (dz) {
 #pragma omp simd
