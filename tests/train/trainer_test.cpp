@@ -392,11 +392,11 @@ TEST(Trainer, GivesUpAfterTooManyRollbacksWithGoodWeights) {
 }
 
 TEST(Trainer, RollbackStateSurvivesResume) {
-  const auto run = [](bool interrupted, const std::string& directory) {
+  const auto run = [](Trouble trouble, bool interrupted, const std::string& directory) {
     std::int64_t calls = 0;
     for (bool resume = false;; resume = true) {
       Diverging problem;
-      problem.trouble = Trouble::kLoss;
+      problem.trouble = trouble;
       problem.when = [](std::int64_t call) { return call == 73; };
       problem.calls = calls;
       TrainerSetup setup = problem.setup();
@@ -415,8 +415,11 @@ TEST(Trainer, RollbackStateSurvivesResume) {
       }
     }
   };
-  const ScratchDirectory one, two;
-  expect_same_bits(run(false, one.path()), run(true, two.path()));
+  // The second needs the running median to survive too.
+  for (const Trouble trouble : {Trouble::kLoss, Trouble::kNorm}) {
+    const ScratchDirectory one, two;
+    expect_same_bits(run(trouble, false, one.path()), run(trouble, true, two.path()));
+  }
 }
 
 TEST(Trainer, NormGrowthBelowTheLimitIsNotDivergence) {
