@@ -19,7 +19,7 @@ head -c 400000 /dev/urandom >"$work/noise"
 head -c 200000 "$work/whole.gz" >"$work/truncated-idx3-ubyte.gz"
 expect_refusal "truncated gz" 1 'truncated-idx3-ubyte\.gz' "$gibbsite" data info "$work/truncated-idx3-ubyte.gz"
 { printf 'XYZ\003'; tail -c +5 "$work/good-idx3-ubyte"; } >"$work/magic-idx3-ubyte"
-expect_refusal "wrong IDX magic" 1 'magic-idx3-ubyte.*magic' "$gibbsite" data info "$work/magic-idx3-ubyte"
+expect_refusal "wrong IDX magic" 1 'magic-idx3-ubyte: .*IDX' "$gibbsite" data info "$work/magic-idx3-ubyte"
 idx 100 4 1599 >"$work/short-idx3-ubyte"
 expect_refusal "IDX larger than its file" 1 'short-idx3-ubyte' "$gibbsite" data info "$work/short-idx3-ubyte"
 printf '\0\0\010\003\377\377\377\377\377\377\377\377\377\377\377\377' >"$work/huge-idx3-ubyte"
@@ -39,5 +39,5 @@ expect_refusal "NaN under score" 1 'nan\.csv' "$gibbsite" score "$work/run" --da
 expect "a failed score writes nothing" [ ! -e "$work/s.npz" ]
 mkdir "$work/no-data"
 expect_refusal "missing set names the places" 1 'mnist.*no-data' env GIBBSITE_DATA="$work/no-data" XDG_DATA_HOME="$work/no-data" \
-  "$gibbsite" data info mnist
+  "$gibbsite" score "$work/run" --data mnist
 finish

@@ -15,11 +15,17 @@ refused "unknown key" 'unknown-key\.toml:3: .*stpes.*\(.*steps.*\)' <<'T'
 [train]
 stpes = 10
 T
-refused "unknown table" 'unknown-table\.toml:[23]: .*samplr.*\(.*sampler.*\)' <<'T'
-[samplr]
+refused "unknown table" 'unknown-table\.toml:[23]: .*samplerr.*\(.*sampler.*\)' <<'T'
+[samplerr]
 step_size = 0.1
 T
-refused "key nobody reads" 'key-nobody-reads\.toml:3: .*sigma' <<'T'
+refused "key nobody reads" 'objective.*read by nothing' <<'T'
+[[phase]]
+name = "only"
+[phase.objective]
+name = "ssm"
+T
+refused "key of another objective" 'key-of-another-objective\.toml:3: .*sigma' <<'T'
 [objective]
 sigma = 0.1
 T

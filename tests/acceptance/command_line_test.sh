@@ -10,8 +10,11 @@ for word in commit LibTorch BLAS capability; do
   expect "--version names $word" eval "grep -qi $word '$work/stdout'"
 done
 expect_success "--help" "$gibbsite" --help
-for subcommand in train sample score evaluate report check list data reproduce; do
-  expect "--help names $subcommand" stdout_has "$subcommand"
+subcommands="train sample score evaluate report check list data reproduce"
+for subcommand in $subcommands; do
+  expect "--help names $subcommand" stdout_has "^ +$subcommand "
+done
+for subcommand in $subcommands; do
   expect_success "$subcommand --help" "$gibbsite" "$subcommand" --help
 done
 for family in models objectives samplers datasets metrics experiments; do
@@ -27,7 +30,7 @@ expect "check --resolved prints the recipe with its defaults" stdout_has 'checkp
 expect_success "train" train_run "$work/run" 40 20
 expect "train leaves the resolved recipe" [ -s "$work/run/recipe.toml" ]
 expect "train leaves metrics" [ -s "$work/run/metrics.jsonl" ]
-expect "a run's recipe is a recipe" "$gibbsite" check "$work/run/recipe.toml"
+expect_success "a run's recipe is a recipe" "$gibbsite" check "$work/run/recipe.toml"
 
 expect_success "sample to CSV" "$gibbsite" sample "$work/run" -n 7 --seed 1 --out "$work/a.csv"
 expect "seven rows" [ "$(rows "$work/a.csv")" = 7 ]

@@ -76,12 +76,17 @@ recipe() {
   echo "$work/$1.toml"
 }
 
-# train_command DIRECTORY STEPS EVERY [ARGUMENT…]: sets $command to the smoke recipe for so many steps, with a checkpoint at
-# every EVERY. train_run runs it.
+# The smoke recipe, small enough for a test.
+small=(--set model.hidden=[32,32] --set train.batch_size=128 --set data.train=2000 --set data.validation=200
+  --set data.test=500 --set train.log_every=10
+  --set sample.burn_in=20 --set sample.steps=20)
+
+# train_command DIRECTORY STEPS EVERY [ARGUMENT…]: sets $command to a small run of so many steps, with a checkpoint at every
+# EVERY. train_run runs it.
 train_command() {
   local out=$1 steps=$2 every=$3
   shift 3
-  command=("$gibbsite" train "$smoke" --out "$out" --seed 7 --threads 1 --set "train.steps=$steps"
+  command=("$gibbsite" train "$smoke" --out "$out" --seed "${seed:-7}" --threads 1 "${small[@]}" --set "train.steps=$steps"
     --set "train.checkpoint_every=$every" "$@")
 }
 train_run() { train_command "$@" && "${command[@]}"; }

@@ -28,7 +28,7 @@ for ((trial = 1; trial <= trials; ++trial)); do
     kill -KILL "$child" 2>/dev/null && kills=$((kills + 1))
     wait "$child" 2>/dev/null
     if [ -n "$(checkpoints "$out")" ]; then
-      attempt "$gibbsite" sample "$out" -n 2 --set sampler.steps=1 --out "$work/s.csv"
+      attempt "$gibbsite" sample "$out" -n 2 --set sample.steps=1 --out "$work/s.csv"
       [ $code = 0 ] || broken "trial $trial: what the kill left cannot be sampled from"
     fi
   done
