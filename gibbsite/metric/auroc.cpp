@@ -57,8 +57,8 @@ Estimate auroc(const Tensor& positive, const Tensor& negative) {
   result.count = static_cast<std::int64_t>(pooled.size());
   result.value = std::accumulate(below.begin(), below.end(), 0.0) / size_p;
   const bool separated = result.value <= 0 || result.value >= 1;
-  result.standard_error = separated ? 1 / (std::min(size_p, size_n) + 2)
-                                    : std::sqrt(variance(below) / size_p + variance(above) / size_n);
+  result.standard_error =
+      separated ? 1 / (std::min(size_p, size_n) + 2) : std::sqrt(variance(below) / size_p + variance(above) / size_n);
   return result;
 }
 

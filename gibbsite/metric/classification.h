@@ -12,9 +12,9 @@ namespace gibbsite {
 Estimate accuracy(const Tensor& scores, const Tensor& labels);
 
 struct DigitCriterion {
-  Estimate confident;                 ///< share of samples whose largest class probability reaches the threshold
-  std::int64_t classes = 0;           ///< classes that occur among the confident samples
-  std::vector<std::int64_t> counts;   ///< confident samples per class
+  Estimate confident;                ///< share of samples whose largest class probability reaches the threshold
+  std::int64_t classes = 0;          ///< classes that occur among the confident samples
+  std::vector<std::int64_t> counts;  ///< confident samples per class
 };
 
 /// probabilities: [N, C], rows sum to one (throws WorkError otherwise, so that logits are not taken for probabilities).

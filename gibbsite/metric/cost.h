@@ -36,8 +36,8 @@ struct TimingSettings {
 };
 
 struct Timing {
-  Estimate seconds;      ///< median wall time of one run; the standard error is that of a median, from its order statistics
-  Estimate cpu_seconds;  ///< median process CPU time, all threads
+  Estimate seconds;  ///< median wall time of one run; the standard error is that of a median, from its order statistics
+  Estimate cpu_seconds;        ///< median process CPU time, all threads
   std::vector<double> rounds;  ///< wall seconds of every round, in order
 };
 

@@ -43,7 +43,8 @@ Tensor unbiased_squares(const Tensor& kernel, const Tensor& membership, double n
 }  // namespace
 
 Mmd mmd(const Tensor& x, const Tensor& y, Rng rng, const MmdSettings& settings) {
-  const Tensor a = subset(x, settings.points, rng.stream("first")), b = subset(y, settings.points, rng.stream("second"));
+  const Tensor a = subset(x, settings.points, rng.stream("first")),
+               b = subset(y, settings.points, rng.stream("second"));
   if (a.size(1) != b.size(1)) throw RequestError("mmd", "the two sets have events of different size");
   const std::int64_t count_a = a.size(0), total = count_a + b.size(0);
   const double n = static_cast<double>(count_a), m = static_cast<double>(b.size(0));
@@ -70,10 +71,11 @@ Mmd mmd(const Tensor& x, const Tensor& y, Rng rng, const MmdSettings& settings) 
   // what remains when the two laws agree and the first order vanishes.
   const Tensor within_a = kernel.narrow(0, 0, count_a).narrow(1, 0, count_a).sum(1) / (n - 1);
   const Tensor between_a = kernel.narrow(0, 0, count_a).narrow(1, count_a, total - count_a).mean(1);
-  const Tensor within_b = kernel.narrow(0, count_a, total - count_a).narrow(1, count_a, total - count_a).sum(1) / (m - 1);
+  const Tensor within_b =
+      kernel.narrow(0, count_a, total - count_a).narrow(1, count_a, total - count_a).sum(1) / (m - 1);
   const Tensor between_b = kernel.narrow(0, count_a, total - count_a).narrow(1, 0, count_a).mean(1);
-  const double first_order = 4 * ((within_a - between_a).var(true).item<double>() / n +
-                                  (within_b - between_b).var(true).item<double>() / m);
+  const double first_order =
+      4 * ((within_a - between_a).var(true).item<double>() / n + (within_b - between_b).var(true).item<double>() / m);
   result.squared.standard_error = std::sqrt(first_order + relabelled.square().mean().item<double>());
   return result;
 }

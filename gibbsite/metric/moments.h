@@ -6,11 +6,12 @@
 namespace gibbsite {
 
 struct MomentComparison {
-  Tensor mean, reference_mean;              ///< [d] float64
-  Tensor covariance, reference_covariance;  ///< [d, d] float64; `covariance` is about the reference mean where that is exact
-  Tensor mean_z, covariance_z;              ///< difference over its standard error, like the above
-  double worst_z = 0;                       ///< largest |z| of all
-  std::int64_t independent = 0;             ///< rows or chains behind the standard errors
+  Tensor mean, reference_mean;  ///< [d] float64
+  Tensor covariance,
+      reference_covariance;      ///< [d, d] float64; `covariance` is about the reference mean where that is exact
+  Tensor mean_z, covariance_z;   ///< difference over its standard error, like the above
+  double worst_z = 0;            ///< largest |z| of all
+  std::int64_t independent = 0;  ///< rows or chains behind the standard errors
 };
 
 /// samples: [N, d] independent rows, or [S, C, d] for S states of each of C independent chains (standard errors then come

@@ -185,7 +185,8 @@ Quadrature quadrature(const EnergyFn& energy, const Box& start, const Tensor& li
   result.log_z = total + log_cell(result.box, cells);
   const double coarse = log_sum(add_log_weights(every_second(values))) + log_cell(result.box, cells / 2);
   const Tensor masses = (weighted - total).exp();
-  const double typical_energy = at::where(masses > 0, masses * values.abs(), at::zeros_like(masses)).sum().item<double>();
+  const double typical_energy =
+      at::where(masses > 0, masses * values.abs(), at::zeros_like(masses)).sum().item<double>();
   result.log_z_error = std::max(std::abs(result.log_z - coarse), rounding(like) * std::max(typical_energy, 1.0));
 
   const std::int64_t d = static_cast<std::int64_t>(axes.size());

@@ -24,7 +24,8 @@ struct QuadratureSettings {
   std::int64_t enlargements = 8;
   std::int64_t chunk = 65536;
   void declare(OptionVisitor& o) {
-    o.option("cells", cells, "cells per axis of the fine grid; the coarse one has half as many (made even)", at_least(8));
+    o.option("cells", cells, "cells per axis of the fine grid; the coarse one has half as many (made even)",
+             at_least(8));
     o.option("outside", outside, "the box grows until the share of mass between it and its double is below this",
              positive());
     o.option("enlargements", enlargements, "how often the box may grow; 0 takes it as it is", at_least(0));
@@ -33,19 +34,21 @@ struct QuadratureSettings {
 };
 
 struct Quadrature {
-  Box box;                  ///< after enlargement
-  double log_z = 0;         ///< log of the integral of exp(-energy) over the box
-  double log_z_error = 0;   ///< |difference| to the grid with half the cells, and at least the rounding of the energy's dtype
-  double outside = 0;       ///< share of mass found between the box and its double; NaN with enlargements = 0
-  Tensor mean;              ///< [d] float64
-  Tensor covariance;        ///< [d, d] float64
-  Tensor log_density;       ///< normalised, float64 at the grid points: [cells + 1], or [cells + 1 (y), cells + 1 (x)]
+  Box box;           ///< after enlargement
+  double log_z = 0;  ///< log of the integral of exp(-energy) over the box
+  double log_z_error =
+      0;  ///< |difference| to the grid with half the cells, and at least the rounding of the energy's dtype
+  double outside = 0;  ///< share of mass found between the box and its double; NaN with enlargements = 0
+  Tensor mean;         ///< [d] float64
+  Tensor covariance;   ///< [d, d] float64
+  Tensor log_density;  ///< normalised, float64 at the grid points: [cells + 1], or [cells + 1 (y), cells + 1 (x)]
 };
 
 /// `like` is any tensor of the model's dtype and device with last size d in {1, 2}: points are evaluated in that dtype,
 /// sums are float64 log-sum-exp. Throws RequestError for other dimensions, WorkError if the energy is not finite on the
 /// box or if mass keeps appearing outside (the energy does not grow away from the data, so that no density exists).
-Quadrature quadrature(const EnergyFn& energy, const Box& box, const Tensor& like, const QuadratureSettings& settings = {});
+Quadrature quadrature(const EnergyFn& energy, const Box& box, const Tensor& like,
+                      const QuadratureSettings& settings = {});
 
 /// exp(-energy - log_z) at `points` x `points` cell centres of a box, for pictures: [points] or [points (y), points (x)],
 /// float64. log_z = 0 and minus an exact log density as the energy give the truth beside a model.

@@ -30,7 +30,10 @@ Values log_likelihood_values(const MetricInput& input) {
   const Quadrature integral = quadrature_of("log_likelihood", input);
   LogLikelihood result = log_likelihood(input.energy, input.data, integral);
   result.estimate.value += input.log_jacobian;
-  return {{"log_likelihood", result.estimate, "nats", {{"quadrature_error", fmt::format("{:.2g}", result.quadrature_error)}}}};
+  return {{"log_likelihood",
+           result.estimate,
+           "nats",
+           {{"quadrature_error", fmt::format("{:.2g}", result.quadrature_error)}}}};
 }
 
 Values log_z_values(const MetricInput& input) {
@@ -59,7 +62,9 @@ Values auroc_values(const MetricInput& input) {
   for (const auto& [name, points] : input.out) {
     const ScoredPoints out = score_points(input.energy, points);
     for (const DetectionScore score : scores) {
-      values.push_back({"auroc", detection_auroc(score, in, out, training_energy), "1",
+      values.push_back({"auroc",
+                        detection_auroc(score, in, out, training_energy),
+                        "1",
                         {{"out", name}, {"score", detection_score_name(score)}}});
     }
   }
@@ -77,8 +82,11 @@ Values mmd_values(const MetricInput& input) {
   need(input.samples.defined(), "mmd", "samples");
   need(input.data.defined(), "mmd", "data");
   const Mmd result = mmd(input.samples, input.data, input.rng.stream("mmd"));
-  return {{"mmd", result.squared, "1",
-           {{"p_value", fmt::format("{:.4g}", result.p_value)}, {"bandwidth", fmt::format("{:.4g}", result.bandwidth)}}}};
+  return {
+      {"mmd",
+       result.squared,
+       "1",
+       {{"p_value", fmt::format("{:.4g}", result.p_value)}, {"bandwidth", fmt::format("{:.4g}", result.bandwidth)}}}};
 }
 
 Values accuracy_values(const MetricInput& input) {

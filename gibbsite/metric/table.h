@@ -16,15 +16,15 @@ namespace gibbsite {
 
 /// What a metric may use. Undefined or empty members are absent; a metric that needs one throws RequestError naming it.
 struct MetricInput {
-  EnergyFn energy;                                   ///< in the model's units
-  std::function<Jet(const Jet&)> jet;                ///< of the energy, where it has one
-  Tensor data;                                       ///< held-out points, model's units, [N, *event]
-  Tensor training;                                   ///< training points, model's units, for typicality and the quadrature's box
-  Tensor samples;                                    ///< model samples, model's units, [S, *event]
-  std::vector<std::pair<std::string, Tensor>> out;   ///< out-of-distribution sets by name, model's units
-  double log_jacobian = 0;                           ///< mean log |det| of the data transform, added to log densities
-  std::function<Tensor(const Tensor&)> classify;     ///< points in the model's units -> class probabilities [N, C]
-  Tensor labels;                                     ///< [N] int64 of data
+  EnergyFn energy;                     ///< in the model's units
+  std::function<Jet(const Jet&)> jet;  ///< of the energy, where it has one
+  Tensor data;                         ///< held-out points, model's units, [N, *event]
+  Tensor training;                     ///< training points, model's units, for typicality and the quadrature's box
+  Tensor samples;                      ///< model samples, model's units, [S, *event]
+  std::vector<std::pair<std::string, Tensor>> out;  ///< out-of-distribution sets by name, model's units
+  double log_jacobian = 0;                          ///< mean log |det| of the data transform, added to log densities
+  std::function<Tensor(const Tensor&)> classify;    ///< points in the model's units -> class probabilities [N, C]
+  Tensor labels;                                    ///< [N] int64 of data
   Rng rng = Rng(0, "metric");
 };
 
@@ -32,7 +32,7 @@ struct MetricInput {
 struct MetricValue {
   std::string metric;  ///< slug of the result row
   Estimate estimate;
-  std::string unit;    ///< "nats", "1", …
+  std::string unit;  ///< "nats", "1", …
   NamedStrings settings;
 };
 

@@ -152,17 +152,19 @@ std::string svg(const CurvePlot& plot) {
   x.widen(0.01);
   y.widen(0.05);
 
-  std::string html = fmt::format("<svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}\">\n", width, height,
-                                 escaped(plot.title));
+  std::string html =
+      fmt::format("<svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}\">\n", width, height, escaped(plot.title));
   for (const double tick : x.ticks()) {
-    html += fmt::format("<path class=\"tick\" d=\"M{0:.1f} {1}V{2}\"/><text x=\"{0:.1f}\" y=\"{3}\" "
-                        "text-anchor=\"middle\">{4:.4g}</text>\n",
-                        x.pixel(tick), y.from, y.to, y.from + 18, tick);
+    html += fmt::format(
+        "<path class=\"tick\" d=\"M{0:.1f} {1}V{2}\"/><text x=\"{0:.1f}\" y=\"{3}\" "
+        "text-anchor=\"middle\">{4:.4g}</text>\n",
+        x.pixel(tick), y.from, y.to, y.from + 18, tick);
   }
   for (const double tick : y.ticks()) {
-    html += fmt::format("<path class=\"tick\" d=\"M{0} {1:.1f}H{2}\"/><text x=\"{3}\" y=\"{4:.1f}\" "
-                        "text-anchor=\"end\">{5:.4g}</text>\n",
-                        x.from, y.pixel(tick), x.to, x.from - 8, y.pixel(tick) + 4, tick);
+    html += fmt::format(
+        "<path class=\"tick\" d=\"M{0} {1:.1f}H{2}\"/><text x=\"{3}\" y=\"{4:.1f}\" "
+        "text-anchor=\"end\">{5:.4g}</text>\n",
+        x.from, y.pixel(tick), x.to, x.from - 8, y.pixel(tick) + 4, tick);
   }
   html += fmt::format("<path class=\"axis\" d=\"M{0} {1}V{2}H{3}\"/>\n", x.from, y.to, y.from, x.to);
   html += fmt::format("<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">{}</text>\n", (x.from + x.to) / 2, height - 12,
@@ -186,7 +188,8 @@ std::string svg(const CurvePlot& plot) {
         html += fmt::format("<path class=\"bar\" stroke=\"{}\" d=\"M{:.1f} {:.1f}V{:.1f}\"/>\n", color, px,
                             y.pixel(curve.y[i] - curve.error[i]), y.pixel(curve.y[i] + curve.error[i]));
       }
-      if (plot.points) html += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"3\" fill=\"{}\"/>\n", px, py, color);
+      if (plot.points)
+        html += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"3\" fill=\"{}\"/>\n", px, py, color);
     }
     html += fmt::format("<path class=\"curve\" stroke=\"{}\" d=\"{}\"/>\n", color, path);
     ++index;
@@ -234,9 +237,10 @@ std::string html_text(const Report& report) {
   if (!report.pictures.empty()) html += "<h2>Pictures</h2>\n";
   for (const Picture& picture : report.pictures) {
     // Small pictures are pixel grids, which smoothing would blur when the page is enlarged.
-    html += fmt::format("<figure><img{} alt=\"{}\" src=\"data:image/png;base64,{}\"><figcaption>{}</figcaption></figure>\n",
-                        png_width(picture.png) < 400 ? " class=\"pixels\"" : "", escaped(picture.caption),
-                        base64(picture.png), escaped(picture.caption));
+    html +=
+        fmt::format("<figure><img{} alt=\"{}\" src=\"data:image/png;base64,{}\"><figcaption>{}</figcaption></figure>\n",
+                    png_width(picture.png) < 400 ? " class=\"pixels\"" : "", escaped(picture.caption),
+                    base64(picture.png), escaped(picture.caption));
   }
   if (!report.tables.empty()) html += "<h2>Results</h2>\n";
   for (const TextTable& table : report.tables) html += table_html(table);

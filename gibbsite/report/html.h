@@ -23,7 +23,7 @@ struct Report {
   std::vector<std::string> summary;  ///< lines under the title
   std::vector<TextTable> tables;
   std::vector<Picture> pictures;
-  std::vector<CurvePlot> curves;     ///< drawn as vector graphics inside the page, e.g. the training log
+  std::vector<CurvePlot> curves;  ///< drawn as vector graphics inside the page, e.g. the training log
   NamedStrings environment;
 };
 

@@ -51,10 +51,9 @@ Tensor image_grid(const Tensor& images, const GridStyle& style) {
       std::min(count, style.columns > 0 ? style.columns
                                         : static_cast<std::int64_t>(std::ceil(std::sqrt(static_cast<double>(count)))));
   const std::int64_t rows = (count + columns - 1) / columns;
-  const Tensor grid = at::full({channels, style.padding + rows * (height + style.padding),
-                                style.padding + columns * (width + style.padding)},
-                               std::lround(255 * std::clamp(style.background, 0.0, 1.0)),
-                               at::TensorOptions().dtype(at::kByte));
+  const Tensor grid = at::full(
+      {channels, style.padding + rows * (height + style.padding), style.padding + columns * (width + style.padding)},
+      std::lround(255 * std::clamp(style.background, 0.0, 1.0)), at::TensorOptions().dtype(at::kByte));
   for (std::int64_t i = 0; i < count; ++i) {
     const std::int64_t top = style.padding + i / columns * (height + style.padding);
     const std::int64_t left = style.padding + i % columns * (width + style.padding);
@@ -72,7 +71,8 @@ std::string png_bytes(const Tensor& pixels) {
   }
   const std::int64_t height = image.size(0), width = image.size(1);
   std::vector<png_bytep> rows;
-  for (std::int64_t y = 0; y < height; ++y) rows.push_back(image.data_ptr<std::uint8_t>() + y * width * (color ? 3 : 1));
+  for (std::int64_t y = 0; y < height; ++y)
+    rows.push_back(image.data_ptr<std::uint8_t>() + y * width * (color ? 3 : 1));
   std::string bytes;
   png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, nullptr, nullptr, nullptr);
   png_infop info = png != nullptr ? png_create_info_struct(png) : nullptr;

@@ -8,10 +8,10 @@
 namespace gibbsite {
 
 struct GridStyle {
-  std::int64_t columns = 0;   ///< 0: as square as possible
-  std::int64_t padding = 2;   ///< pixels between images and around them, after scaling
-  std::int64_t scale = 1;     ///< every pixel becomes scale x scale
-  double background = 0.5;    ///< grey level of the padding
+  std::int64_t columns = 0;  ///< 0: as square as possible
+  std::int64_t padding = 2;  ///< pixels between images and around them, after scaling
+  std::int64_t scale = 1;    ///< every pixel becomes scale x scale
+  double background = 0.5;   ///< grey level of the padding
 };
 
 /// images in [0, 1] (clamped; NaN becomes 0): [B, H, W] or [B, C, H, W] with C in {1, 3}. Returns uint8 [H', W', C].

@@ -162,9 +162,9 @@ bool Plotter::usable() {
   const Outcome outcome = run(shell_quoted(gnuplot_) + " -e 'set print \"-\"; print GPVAL_TERMINALS' 2>&1");
   available_ = outcome.succeeded && outcome.output.find("pngcairo") != std::string::npos;
   if (!available_) {
-    logger_.warn(fmt::format("pictures are left out: {} (install gnuplot-nox)",
-                             outcome.succeeded ? "gnuplot lacks its pngcairo terminal"
-                                               : fmt::format("'{}' does not run", gnuplot_)));
+    logger_.warn(fmt::format(
+        "pictures are left out: {} (install gnuplot-nox)",
+        outcome.succeeded ? "gnuplot lacks its pngcairo terminal" : fmt::format("'{}' does not run", gnuplot_)));
   }
   return available_;
 }
@@ -196,9 +196,10 @@ bool Plotter::curves(const std::string& path, const CurvePlot& plot) {
     data += fmt::format("$curve{} << END_OF_DATA\n{}END_OF_DATA\n", index, rows);
     const std::string source = fmt::format("{}$curve{}", drawn.empty() ? "plot " : ", ", index);
     if (!curve.error.empty()) {
-      drawn += fmt::format("{} using 1:2:3:4 with yerrorbars notitle pointtype 7 pointsize 0 linewidth 1.5 linecolor "
-                           "rgb '{}'",
-                           source, color);
+      drawn += fmt::format(
+          "{} using 1:2:3:4 with yerrorbars notitle pointtype 7 pointsize 0 linewidth 1.5 linecolor "
+          "rgb '{}'",
+          source, color);
       drawn += fmt::format(", $curve{}", index);
     } else {
       drawn += source;
@@ -233,10 +234,14 @@ bool Plotter::densities(const std::string& path, const DensityPlot& plot) {
   }
   if (high <= 0) high = 1;
   const int count = static_cast<int>(plot.panels.size());
+  int last_with_values = -1;
+  for (int i = 0; i < count; ++i) {
+    if (plot.panels[static_cast<std::size_t>(i)].values.defined()) last_with_values = i;
+  }
   const int panel_pixels = 400, left = 64, right = 110, top = 76, bottom = 62, gap = 28;
   const int width = left + count * panel_pixels + (count - 1) * gap + right, height = top + panel_pixels + bottom;
-  std::string commands = fmt::format(
-      "set terminal pngcairo noenhanced size {},{} font 'Sans,12' background rgb 'white'\n", width, height);
+  std::string commands =
+      fmt::format("set terminal pngcairo noenhanced size {},{} font 'Sans,12' background rgb 'white'\n", width, height);
   commands += style;
   commands += palette;
   commands += fmt::format("unset grid\nset border 15\nset cbrange [0:{:.6g}]\nset key off\nset multiplot\n", high);
@@ -253,13 +258,13 @@ bool Plotter::densities(const std::string& path, const DensityPlot& plot) {
     commands += fmt::format("set xrange [{:.9g}:{:.9g}]\nset yrange [{:.9g}:{:.9g}]\n", panel.x_low, panel.x_high,
                             panel.y_low, panel.y_high);
     if (i > 0) commands += "set format y ''\nunset label 1\n";
-    if (i + 1 < count) {
+    if (i != last_with_values) {
       commands += "unset colorbox\n";
     } else {
       commands += fmt::format(
           "set colorbox user origin screen {:.5f}, screen {:.5f} size screen {:.5f}, screen {:.5f}\n"
           "set cblabel {} offset 0.6,0\nset cbtics scale 0.4\n",
-          (from + panel_pixels + 16) / width, static_cast<double>(bottom) / height, 16.0 / width,
+          static_cast<double>(width - right + 16) / width, static_cast<double>(bottom) / height, 16.0 / width,
           static_cast<double>(panel_pixels) / height, quoted(plot.color_label));
     }
     if (!panel.values.defined() && !panel.scatter.defined()) throw WorkError(path, "a panel has nothing to draw");

@@ -25,9 +25,9 @@ struct CurvePlot {
 /// One panel of a density map.
 struct DensityPanel {
   std::string title;
-  Tensor values;              ///< [H (y, upwards), W (x)]; undefined: points on white
+  Tensor values;  ///< [H (y, upwards), W (x)]; undefined: points on white
   double x_low = 0, x_high = 1, y_low = 0, y_high = 1;
-  Tensor scatter;             ///< [N, 2] points drawn on top; undefined: none
+  Tensor scatter;  ///< [N, 2] points drawn on top; undefined: none
 };
 
 /// Panels side by side with one colour scale.

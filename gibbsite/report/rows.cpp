@@ -181,8 +181,8 @@ void accumulate(Result& result, const Result& more) {
     result.environment = more.environment;
   }
   for (const Row& row : more.rows) {
-    const auto found = std::find_if(result.rows.begin(), result.rows.end(),
-                                    [&](const Row& known) { return same_number(known, row); });
+    const auto found =
+        std::find_if(result.rows.begin(), result.rows.end(), [&](const Row& known) { return same_number(known, row); });
     if (found == result.rows.end()) {
       result.rows.push_back(row);
     } else {

@@ -2,6 +2,7 @@
 #include <gibbsite/core/environment.h>
 #include <gtest/gtest.h>
 #include <torch/types.h>
+#include <torch/version.h>
 
 #include <nlohmann/json.hpp>
 
@@ -17,8 +18,7 @@ TEST(Environment, BlasIsTheLibraryThatIsMapped) {
       "7f04-7f05 r--p 00000000 08:01 14 /usr/lib/x86_64-linux-gnu/openblas-pthread/libopenblasp-r0.3.21.so\n";
   EXPECT_EQ(blas_in_maps(interface_line + openmp + openmp), "OpenBLAS 0.3.21 (openblas-openmp)");
   EXPECT_EQ(blas_in_maps(pthread), "OpenBLAS 0.3.21 (openblas-pthread)");
-  EXPECT_EQ(blas_in_maps(openmp + pthread),
-            "OpenBLAS 0.3.21 (openblas-openmp) and OpenBLAS 0.3.21 (openblas-pthread)");
+  EXPECT_EQ(blas_in_maps(openmp + pthread), "OpenBLAS 0.3.21 (openblas-openmp) and OpenBLAS 0.3.21 (openblas-pthread)");
   EXPECT_EQ(blas_in_maps("7f r-xp 0 0 1 /opt/mkl/lib/libmkl_core.so.2\n7f r-xp 0 0 1 /opt/mkl/lib/libmkl_avx2.so.2\n"),
             "MKL 2 (lib)");
   EXPECT_EQ(blas_in_maps("7f r-xp 0 0 1 /usr/lib/x86_64-linux-gnu/blas/libblas.so.3.11.0\n"), "reference BLAS (blas)");

@@ -32,7 +32,10 @@ TEST(MultiplyAdds, Convolutions) {
   // Stride 2 without padding: output (9 - 3) / 2 + 1 = 4 by (8 - 3) / 2 + 1 = 3.
   EXPECT_EQ(count([&] { at::conv2d(x, at::ones({6, 4, 3, 3}), {}, 2); }), 2 * 6 * 4 * 3 * 4 * 9);
   // Groups: every output channel sees two of the four input channels.
-  EXPECT_EQ(count([&] { at::conv2d(x, at::ones({6, 2, 3, 3}), {}, 1, at::IntArrayRef(1), 1, 2); }), 2 * 6 * 9 * 8 * 2 * 9);
+  EXPECT_EQ(count([&] {
+              at::conv2d(x, at::ones({6, 2, 3, 3}), {}, 1, at::IntArrayRef(1), 1, 2);
+            }),
+            2 * 6 * 9 * 8 * 2 * 9);
   // Dilation 2 reaches over 5 pixels: output 5 x 4.
   EXPECT_EQ(count([&] { at::conv2d(x, at::ones({6, 4, 3, 3}), {}, 1, at::IntArrayRef(0), 2); }), 2 * 6 * 5 * 4 * 4 * 9);
   // Transposed: every input pixel is spread over 5 output channels.
@@ -47,7 +50,8 @@ TEST(MultiplyAdds, ReversePassesCostWhatTheyCompute) {
   EXPECT_EQ(count([&] { torch::autograd::grad({y.square().sum()}, {x, w}, {}, true); }), 2 * forward);
   EXPECT_EQ(count([&] { torch::autograd::grad({y.square().sum()}, {x}, {}, true); }), forward);
 
-  const Tensor image = at::ones({2, 3, 6, 6}).requires_grad_(true), kernel = at::ones({4, 3, 3, 3}).requires_grad_(true);
+  const Tensor image = at::ones({2, 3, 6, 6}).requires_grad_(true),
+               kernel = at::ones({4, 3, 3, 3}).requires_grad_(true);
   const std::int64_t convolution = 2 * 4 * 6 * 6 * 27;
   const MultiplyAdds sums = count_multiply_adds([&] {
     const Tensor out = at::conv2d(image, kernel, {}, 1, 1);
@@ -58,7 +62,9 @@ TEST(MultiplyAdds, ReversePassesCostWhatTheyCompute) {
   EXPECT_EQ(sums.by_operation.at("convolution_backward"), 2 * convolution);
 
   const Tensor wide = at::ones({1, 2, 5, 5}).requires_grad_(true), spread = at::ones({2, 3, 2, 2}).requires_grad_(true);
-  EXPECT_EQ(count([&] { torch::autograd::grad({at::conv_transpose2d(wide, spread).square().sum()}, {wide, spread}); }),
+  EXPECT_EQ(count([&] {
+              torch::autograd::grad({at::conv_transpose2d(wide, spread).square().sum()}, {wide, spread});
+            }),
             3 * 50 * 12);
 }
 
@@ -87,16 +93,15 @@ TEST(Timing, IsInterleavedAndTellsWaitingFromWorking) {
   TimingSettings settings;
   settings.warmup = 1;
   settings.rounds = 5;
-  const std::vector<Timing> timings = time_interleaved(
-      {[&] {
-         order += 'a';
-         sleep_seconds(0.01);
-       },
-       [&] {
-         order += 'b';
-         sleep_seconds(0.03);
-       }},
-      settings);
+  const std::vector<Timing> timings = time_interleaved({[&] {
+                                                          order += 'a';
+                                                          sleep_seconds(0.01);
+                                                        },
+                                                        [&] {
+                                                          order += 'b';
+                                                          sleep_seconds(0.03);
+                                                        }},
+                                                       settings);
   EXPECT_EQ(order, "abababababab");
   EXPECT_EQ(timings[0].rounds.size(), 5u);
   EXPECT_GE(timings[0].seconds.value, 0.01);

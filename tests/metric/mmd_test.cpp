@@ -33,7 +33,8 @@ TEST(Mmd, EqualsTheSumOverPairs) {
 
 TEST(Mmd, MedianBandwidth) {
   // Distances of 0, 1, 3: 1, 2, 3 (and one point twice is not allowed to make it zero).
-  const Tensor x = at::tensor({0.0, 1.0}, at::kDouble).view({2, 1}), y = at::tensor({3.0, 3.0}, at::kDouble).view({2, 1});
+  const Tensor x = at::tensor({0.0, 1.0}, at::kDouble).view({2, 1}),
+               y = at::tensor({3.0, 3.0}, at::kDouble).view({2, 1});
   // Pairs: 1, 3, 3, 2, 2, 0; the lower median is 2.
   EXPECT_NEAR(mmd(x, y, Rng(0, "m")).bandwidth, 2, 1e-12);
 }

@@ -13,7 +13,8 @@ const at::TensorOptions doubles = at::TensorOptions().dtype(at::kDouble);
 
 TEST(Moments, NumbersByHand) {
   const Tensor samples = at::tensor({0.0, 2.0, 4.0, 6.0}, doubles).view({4, 1});
-  const MomentComparison result = compare_moments(samples, at::tensor({2.0}, doubles), at::tensor({4.0}, doubles).view({1, 1}));
+  const MomentComparison result =
+      compare_moments(samples, at::tensor({2.0}, doubles), at::tensor({4.0}, doubles).view({1, 1}));
   EXPECT_NEAR(result.mean[0].item<double>(), 3, 1e-12);
   // Deviations -2 0 2 4 from the reference: mean square 6.
   EXPECT_NEAR(result.covariance[0][0].item<double>(), 6, 1e-12);

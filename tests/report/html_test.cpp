@@ -54,7 +54,8 @@ Report example(const Tensor& pixels) {
   decades.title = "Error";
   decades.log_y = true;
   decades.points = true;
-  decades.curves = {{"jet", {1, 2, 3, 4}, {1e-15, 3e-14, 2e-13, 1e-12}, {}}, {"fd", {1, 2, 3}, {1e-6, 1e-4, 1e-2}, {2e-7, 3e-5, 5e-3}}};
+  decades.curves = {{"jet", {1, 2, 3, 4}, {1e-15, 3e-14, 2e-13, 1e-12}, {}},
+                    {"fd", {1, 2, 3}, {1e-6, 1e-4, 1e-2}, {2e-7, 3e-5, 5e-3}}};
   report.curves.push_back(decades);
   report.environment = named_strings(environment());
   return report;
@@ -78,7 +79,8 @@ TEST(Html, EmbedsPicturesAndLoadsNothing) {
 TEST(Html, HoldsEverythingEscaped) {
   const std::string html = html_text(example(at::zeros({2, 2}, at::TensorOptions().dtype(at::kByte))));
   EXPECT_NE(html.find("<h1>Checkerboard &lt;b&gt;&amp;&quot;&#39;</h1>"), std::string::npos);
-  EXPECT_NE(html.find("held-out log-likelihood 0.3321 ± 0.0012 (bound 0.3445)\nsamples &lt; 3 &amp; more"), std::string::npos);
+  EXPECT_NE(html.find("held-out log-likelihood 0.3321 ± 0.0012 (bound 0.3445)\nsamples &lt; 3 &amp; more"),
+            std::string::npos);
   EXPECT_NE(html.find("<td>&lt;script&gt;</td>"), std::string::npos);
   EXPECT_NE(html.find("<td class=\"number\">0.3321 ± 0.0012</td>"), std::string::npos);
   EXPECT_NE(html.find(environment().commit), std::string::npos);

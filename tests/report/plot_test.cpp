@@ -68,7 +68,8 @@ TEST(Plotter, DensityPanelsShareTheScaleAndAreTheRightWayUp) {
   DensityPlot plot;
   plot.title = "Checkerboard with jitter";
   Rng rng(1, "points");
-  plot.panels = {{"exact density", truth, -2, 2, -2, 2, {}}, {"learned density", 0.5 * truth, -2, 2, -2, 2, {}},
+  plot.panels = {{"exact density", truth, -2, 2, -2, 2, {}},
+                 {"learned density", 0.5 * truth, -2, 2, -2, 2, {}},
                  {"samples on a density", truth, -2, 2, -2, 2, 0.25 * rng.normal({500, 2}) - 1},
                  {"samples", {}, -2, 2, -2, 2, 0.25 * rng.normal({5000, 2}) - 1}};
   Logger quiet;
@@ -87,6 +88,9 @@ TEST(Plotter, DensityPanelsShareTheScaleAndAreTheRightWayUp) {
   EXPECT_GT(bright[0], 230);
   EXPECT_GT(bright[1], 200);
   EXPECT_LT(dark[1], 40);
+  // The scale stands right of the last panel, though that one holds points only.
+  EXPECT_GT(pixel(64 + 3 * 428 + 400 + 24, 76 + 10)[0], 200);
+  EXPECT_LT(pixel(64 + 3 * 428 + 400 + 24, 76 + 10)[2], 90);
   // Half the scale is the middle of the palette, #21908d.
   EXPECT_NEAR(half[0], 0x21, 25);
   EXPECT_NEAR(half[1], 0x90, 25);

@@ -37,7 +37,8 @@ bool same(double a, double b) { return a == b || (std::isnan(a) && std::isnan(b)
 
 TEST(Result, RoundTripThroughAFile) {
   const std::string path =
-      (std::filesystem::temp_directory_path() / ("gibbsite_rows_" + std::to_string(::getpid())) / "result.json").string();
+      (std::filesystem::temp_directory_path() / ("gibbsite_rows_" + std::to_string(::getpid())) / "result.json")
+          .string();
   const Result result = example(0.1234567890123456, 1);
   write_result(path, result);
   const Result back = read_result(path);
@@ -58,7 +59,8 @@ TEST(Result, RoundTripThroughAFile) {
 
 TEST(Result, FollowsTheContractOfRows) {
   const nlohmann::json json = nlohmann::json::parse(json_text(example(0.5, 1)));
-  for (const char* key : {"experiment", "scale", "seed", "version", "environment", "rows"}) EXPECT_TRUE(json.contains(key));
+  for (const char* key : {"experiment", "scale", "seed", "version", "environment", "rows"})
+    EXPECT_TRUE(json.contains(key));
   const nlohmann::json& row = json["rows"][0];
   for (const char* key : {"method", "dataset", "metric", "value", "stderr", "unit", "published"}) {
     EXPECT_TRUE(row.contains(key)) << key;
@@ -130,9 +132,10 @@ TEST(Table, MeansOverSeedsBesideThePublishedNumber) {
   varied.rows[1].settings["order"] = 5.0;
   varied.rows[1].value = 0.9;
   const TextTable table = summary_table(varied);
-  EXPECT_EQ(table.head, (std::vector<std::string>{"method", "dataset", "order", "metric", "measured", "unit", "published",
-                                                  "seeds"}));
-  EXPECT_EQ(table.body[0], (std::vector<std::string>{"jet", "mnist", "4", "relative_error", "1.000 ± 0.020", "1", "–", "1"}));
+  EXPECT_EQ(table.head, (std::vector<std::string>{"method", "dataset", "order", "metric", "measured", "unit",
+                                                  "published", "seeds"}));
+  EXPECT_EQ(table.body[0],
+            (std::vector<std::string>{"jet", "mnist", "4", "relative_error", "1.000 ± 0.020", "1", "–", "1"}));
   varied.rows[0].method = "a|b";
   EXPECT_NE(markdown_text(varied).find("| a\\|b |"), std::string::npos);
 }
