@@ -53,7 +53,7 @@ Tensor parse_idx(const std::string& content, const std::string& where) {
     throw WorkError(where, fmt::format("{:.0f} bytes after the {} values that the IDX header says",
                                        static_cast<double>(held) - wanted, format_shape(sizes)));
   Tensor x = torch::empty(sizes, *type);
-  std::memcpy(x.data_ptr(), bytes + header, held);
+  if (held > 0) std::memcpy(x.data_ptr(), bytes + header, held);
   if (width > 1) {
     auto* raw = static_cast<unsigned char*>(x.data_ptr());
     for (std::size_t i = 0; i + width <= held; i += width) std::reverse(raw + i, raw + i + width);
