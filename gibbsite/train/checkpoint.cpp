@@ -216,10 +216,7 @@ void copy_tensors(const NamedTensors& from, const NamedTensors& to, const std::s
                                          dtype_name(live.scalar_type()), fmt::join(live.sizes().vec(), ", ")));
   }
   const torch::NoGradGuard no_grad;
-  for (const auto& [name, live] : to) {
-    Tensor target = live;
-    target.copy_(*index.at(name));
-  }
+  for (const auto& [name, live] : to) live.copy_(*index.at(name));
 }
 
 std::string CheckpointStore::path(std::int64_t step) const {

@@ -298,9 +298,9 @@ void Trainer::State::take_snapshot() {
 
 void Trainer::State::want_gradients(const PhaseState* phase) {
   if (phase && phase == current) return;
-  for (Tensor& tensor : trainable) tensor.requires_grad_(!phase);
+  for (const Tensor& tensor : trainable) tensor.requires_grad_(!phase);
   if (phase)
-    for (Tensor tensor : phase->inputs) tensor.requires_grad_(true);
+    for (const Tensor& tensor : phase->inputs) tensor.requires_grad_(true);
   current = phase;
 }
 
