@@ -257,6 +257,9 @@ void build_data(const Config& recipe, const DataPath& path, Parts& parts) {
   const Config& data = required_table(recipe, "data");
   part_name(data, "data");
   parts.data = make_data(data, parts.rng("data"), path);
+  // Grey images are stored without a channel; networks on images want one.
+  const Shape event = parts.data->model_event();
+  if (event.size() == 2) parts.data->pipeline.append(make_reshape(event, {1, event[0], event[1]}));
   resolve_data(data, parts);
 }
 

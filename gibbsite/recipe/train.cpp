@@ -53,7 +53,7 @@ TrainerSetup make_setup(const Parts& parts, const Ports& ports) {
   TrainerSetup setup;
   setup.parts = {{"model", &parts.energy->module()}};
   for (const PhaseParts& phase : parts.phases) {
-    Phase made;
+    TrainPhase made;
     made.name = phase.name;
     made.objective = phase.objective.get();
     made.trains = phase.trains;

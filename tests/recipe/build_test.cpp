@@ -1,0 +1,231 @@
+#include <gibbsite/core/error.h>
+#include <gibbsite/recipe/build.h>
+#include <gibbsite/recipe/check.h>
+#include <gibbsite/recipe/guards.h>
+#include <gibbsite/recipe/parse.h>
+#include <gibbsite/recipe/run_directory.h>
+#include <gibbsite/recipe/sample.h>
+#include <gibbsite/recipe/score.h>
+#include <gibbsite/recipe/train.h>
+#include <gibbsite/recipe/write.h>
+#include <gtest/gtest.h>
+#include <torch/nn/module.h>
+#include <torch/types.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+namespace gibbsite {
+namespace {
+
+namespace fs = std::filesystem;
+
+const char* const kSmall = R"(seed = 3
+[data]
+name = "checkerboard"
+noise = 0.05
+fresh = true
+scale = "standardise"
+train = 500
+validation = 64
+test = 64
+[model]
+name = "mlp"
+hidden = [8, 8]
+confinement = 0.1
+[sampler]
+name = "mala"
+[sample]
+steps = 5
+[train]
+steps = 6
+batch_size = 16
+checkpoint_every = 3
+[objective]
+name = "ssm"
+)";
+
+class Folder : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = fs::temp_directory_path() / ("gibbsite_recipe_" + std::to_string(::getpid()));
+    fs::remove_all(folder_);
+    fs::create_directories(folder_);
+    std::ofstream(file("small.toml")) << kSmall;
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+  std::string file(const std::string& name) const { return (folder_ / name).string(); }
+  TrainRequest request(const std::string& out, std::vector<std::string> set = {}) const {
+    TrainRequest made;
+    made.recipe = file("small.toml");
+    made.out = file(out);
+    made.set = std::move(set);
+    return made;
+  }
+  fs::path folder_;
+};
+
+template <class E>
+std::string failure(const std::function<void()>& work) {
+  try {
+    work();
+  } catch (const E& error) {
+    return error.what();
+  }
+  ADD_FAILURE() << "nothing was refused";
+  return "";
+}
+
+Config with(const std::vector<std::string>& set) {
+  Config recipe = parse_toml(kSmall, "small.toml");
+  for (const std::string& assignment : set) apply_override(recipe, assignment);
+  return recipe;
+}
+
+TEST(Build, ResolvedRecipeResolvesToItself) {
+  const Config resolved = build_parts(with({}), {}).resolved;
+  const std::string text = write_toml(resolved);
+  EXPECT_EQ(write_toml(build_parts(parse_toml(text, "again"), {}).resolved), text);
+  EXPECT_EQ(resolved.find("optimizer")->find("beta2")->real(), 0.999);
+  EXPECT_EQ(resolved.find("objective")->find("derivative")->string(), "jet");
+}
+
+TEST(Build, RefusesWhatNobodyReads) {
+  EXPECT_NE(failure<RequestError>([] { build_parts(with({"sampler.step_sise=1"}), {}); }).find("'step_size'"),
+            std::string::npos);
+  EXPECT_NE(failure<RequestError>([] { build_parts(with({"sample.annealing.eta=0.1"}), {}); }).find("annealing"),
+            std::string::npos);
+  EXPECT_NE(failure<RequestError>([] { build_parts(with({"sampler.step_size=-1"}), {}); }).find("> 0"), std::string::npos);
+  EXPECT_NE(failure<RequestError>([] { build_parts(with({"train.steps=many"}), {}); }).find("integer"), std::string::npos);
+}
+
+TEST(Guards, NameLayerAndRemedy) {
+  for (const char* kind : {"relu", "leaky_relu", "max_pool", "batch_norm"}) {
+    const std::string line = failure<RequestError>([&] { guard_layers({{"layer7", kind}}, "ssm", "r.toml:4"); });
+    EXPECT_EQ(line.find("r.toml:4: "), 0u) << line;
+    EXPECT_NE(line.find("layer7"), std::string::npos);
+  }
+  EXPECT_EQ(guard_layers({{"a", "elu"}, {"b", "elu"}}, "ssm", "r").size(), 1u);
+  EXPECT_TRUE(guard_layers({{"a", "silu"}}, "ssm", "r").empty());
+  EXPECT_THROW(guard(build_parts(with({"model.activation=relu"}), {})), RequestError);
+  EXPECT_FALSE(guard(build_parts(with({"data.noise=0"}), {})).empty());
+  EXPECT_TRUE(guard(build_parts(with({}), {})).empty());
+}
+
+TEST_F(Folder, ARunIsRebuiltFromItsDirectoryAlone) {
+  train_recipe(request("run"), {});
+  Logger logger;
+  const RunDirectory run = RunDirectory::open(file("run"));
+  std::int64_t step = 0;
+  const Parts back = load_run(run, {}, false, {}, logger, &step);
+  EXPECT_EQ(step, 6);
+  EXPECT_FALSE(back.data);
+  const Parts whole = load_run(run, {}, true, {}, logger);
+  const Tensor x = torch::rand({5, 2}, torch::kFloat);
+  EXPECT_TRUE(torch::equal(back.transforms.pipeline.forward(x), whole.data->pipeline.forward(x)));
+  // A sampler may change after training, a model may not.
+  EXPECT_NO_THROW(load_run(run, {"sampler.name=langevin"}, false, {}, logger));
+  EXPECT_THROW(load_run(run, {"model.hidden=[4]"}, false, {}, logger), RequestError);
+}
+
+TEST_F(Folder, ScoreIsMinusTheGradientOfEnergyInOriginalUnits) {
+  train_recipe(request("run", {"dtype=float64"}), {});
+  Logger logger;
+  const Parts parts = load_run(RunDirectory::open(file("run")), {}, false, {}, logger);
+  const Tensor x = torch::tensor({{0.1, 0.3}, {0.7, 0.9}, {0.5, 0.45}}, torch::kDouble);
+  const Scores at = score_points(parts, x, {});
+  for (std::int64_t d = 0; d < 2; ++d) {
+    Tensor step = torch::zeros({1, 2}, torch::kDouble);
+    step[0][d] = 1e-5;
+    const Tensor difference = (score_points(parts, x + step, {}).energy - score_points(parts, x - step, {}).energy) / 2e-5;
+    EXPECT_LT((at.score.select(1, d) + difference).abs().max().item<double>(), 1e-6);
+  }
+  // The density integrates to one in original units: a plain Riemann sum, not the quadrature that normalised it.
+  // The model is hardly trained, so its confinement decides the width: a deviation of about 1 around the data.
+  const Tensor axis = torch::arange(-7.0, 8.0, 0.05, torch::kDouble);
+  const std::vector<Tensor> grid = torch::meshgrid({axis, axis}, "ij");
+  const Tensor points = torch::stack({grid[0].flatten(), grid[1].flatten()}, 1);
+  const double mass = score_points(parts, points, {}).log_density.exp().sum().item<double>() * 0.05 * 0.05;
+  EXPECT_NEAR(mass, 1, 1e-5);
+}
+
+TEST_F(Folder, ExistingRunsAreSafe) {
+  train_recipe(request("run"), {});
+  EXPECT_NE(failure<RequestError>([&] { train_recipe(request("run"), {}); }).find("--resume"), std::string::npos);
+  fs::create_directories(file("mine"));
+  std::ofstream(file("mine/thesis.txt")) << "years";
+  TrainRequest replace = request("mine");
+  replace.existing = ExistingRun::kReplace;
+  EXPECT_THROW(train_recipe(replace, {}), RequestError);
+  EXPECT_TRUE(fs::exists(file("mine/thesis.txt")));
+  TrainRequest other = request("run", {"model.hidden=[4]"});
+  other.existing = ExistingRun::kResume;
+  EXPECT_NE(failure<RequestError>([&] { train_recipe(other, {}); }).find("model.hidden"), std::string::npos);
+  EXPECT_NE(failure<WorkError>([&] { RunDirectory::open(file("nowhere")); }).find("no readable checkpoint"),
+            std::string::npos);
+}
+
+TEST_F(Folder, ResumeHasTheBitsOfAnUninterruptedRun) {
+  // The default schedule is constant: a cosine would differ between a leg of 3 steps and one of 6.
+  train_recipe(request("whole"), {});
+  train_recipe(request("parts", {"train.steps=3"}), {});
+  TrainRequest rest = request("parts");
+  rest.existing = ExistingRun::kResume;
+  train_recipe(rest, {});
+  Logger logger;
+  const Checkpoint a = RunDirectory::open(file("whole")).checkpoints().load_newest(logger);
+  const Checkpoint b = RunDirectory::open(file("parts")).checkpoints().load_newest(logger);
+  ASSERT_EQ(a.step, 6);
+  ASSERT_EQ(b.step, 6);
+  for (const auto& [name, tensor] : a.under("parameter/"))
+    EXPECT_TRUE(torch::equal(tensor, b.at("parameter/" + name))) << name;
+}
+
+TEST_F(Folder, MetricsAfterTheCheckpointAreDroppedOnResume) {
+  const RunDirectory run = RunDirectory::create(file("run"), parse_toml("seed = 1\n", "x"), ExistingRun::kRefuse);
+  {
+    const auto writer = run.metric_writer(-1);
+    for (std::int64_t step : {1, 2, 3}) writer->write(step, "main", {{"loss", 0.5 * static_cast<double>(step)}});
+  }
+  std::ofstream(run.file("metrics.jsonl"), std::ios::app) << "{\"step\": 4, \"lo";
+  run.metric_writer(2)->write(3, "main", {{"loss", 9}});
+  const std::vector<MetricLine> lines = read_metrics(run.file("metrics.jsonl"));
+  ASSERT_EQ(lines.size(), 3u);
+  EXPECT_EQ(lines[1].numbers.front().second, 1.0);
+  EXPECT_EQ(lines[2].numbers.front().second, 9.0);
+}
+
+// Every recipe passes `check`, on image files of the right layout but with few rows where it wants real ones.
+TEST_F(Folder, EveryRecipePassesCheck) {
+  const auto number = [](std::ofstream& out, std::uint32_t n) {
+    for (int shift = 24; shift >= 0; shift -= 8) out.put(static_cast<char>(n >> shift & 255));
+  };
+  fs::create_directories(file("data/mnist"));
+  for (const char* part : {"train", "t10k"}) {
+    constexpr std::uint32_t kRows = 6000;
+    std::ofstream images(file(std::string("data/mnist/") + part + "-images-idx3-ubyte"), std::ios::binary);
+    for (std::uint32_t n : {0x803u, kRows, 28u, 28u}) number(images, n);
+    for (std::uint32_t i = 0; i < kRows * 28 * 28; ++i) images.put(static_cast<char>(i * 2654435761u >> 24));
+    std::ofstream labels(file(std::string("data/mnist/") + part + "-labels-idx1-ubyte"), std::ios::binary);
+    for (std::uint32_t n : {0x801u, kRows}) number(labels, n);
+    for (std::uint32_t i = 0; i < kRows; ++i) labels.put(static_cast<char>(i % 10));
+  }
+  std::int64_t checked = 0;
+  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(std::string(GIBBSITE_SOURCE_DIR) + "/recipes")) {
+    if (entry.path().extension() != ".toml" || entry.path().parent_path().filename() == "base") continue;
+    TrainRequest made;
+    made.recipe = entry.path().string();
+    made.path.folders = {file("data")};
+    EXPECT_NO_THROW({
+      const CheckOutcome outcome = check_recipe(made);
+      const Config again = parse_toml(outcome.resolved, "resolved");
+      EXPECT_EQ(write_toml(build_parts(again, made.path).resolved), outcome.resolved) << entry.path();
+    }) << entry.path();
+    ++checked;
+  }
+  EXPECT_GE(checked, 3);
+}
+
+}  // namespace
+}  // namespace gibbsite
