@@ -13,7 +13,8 @@ foreach(directory IN LISTS TORCH_INCLUDE_DIRS)
   target_include_directories(gibbsite_options SYSTEM INTERFACE "${directory}")
 endforeach()
 if(GIBBSITE_SANITIZE)
-  target_compile_options(gibbsite_options INTERFACE -fsanitize=${GIBBSITE_SANITIZE} -fno-omit-frame-pointer)
+  # Instrumented standard headers set off false alarms about uninitialised values.
+  target_compile_options(gibbsite_options INTERFACE -fsanitize=${GIBBSITE_SANITIZE} -fno-omit-frame-pointer -Wno-maybe-uninitialized)
   target_link_options(gibbsite_options INTERFACE -fsanitize=${GIBBSITE_SANITIZE})
 endif()
 
