@@ -16,7 +16,9 @@ CLI::App* subcommand(CLI::App& app, Context& context, const std::string& name, c
 }
 
 void add_set(CLI::App& command, std::vector<std::string>& set) {
-  command.add_option("--set", set, "overrides a key of the recipe: key=value")->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  command.add_option("--set", set, "overrides a key of the recipe: key=value")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
 }
 
 }  // namespace gibbsite::app

@@ -74,8 +74,8 @@ void add_data(CLI::App& app, Context& context) {
                                 [o, &context] { get(o->name, o->from, context.common); });
   getter->add_option("name", o->name, "data set")->required();
   getter->add_option("--from", o->from, "folder that holds it");
-  CLI::App* describer =
-      subcommand(*data, context, "info", "rows, sizes and range of a file", [o, &context] { info(o->file, context.common); });
+  CLI::App* describer = subcommand(*data, context, "info", "rows, sizes and range of a file",
+                                   [o, &context] { info(o->file, context.common); });
   describer->add_option("file", o->file, "CSV, NPY, NPZ or IDX file")->required();
 }
 

@@ -25,7 +25,9 @@ void add_evaluate(CLI::App& app, Context& context) {
     }
   });
   command->add_option("run", request->run, "directory of the run")->required();
-  command->add_option("--metric", request->metrics, "a metric, once for each; default those of the recipe")->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  command->add_option("--metric", request->metrics, "a metric, once for each; default those of the recipe")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   command->add_option("--data", request->data, "data set or file; default the held-out points of the run");
   add_set(*command, request->set);
 }

@@ -44,7 +44,8 @@ void add_train(CLI::App& app, Context& context) {
       for (const auto& [name, value] : outcome.result.last)
         document["last"][name] = std::isfinite(value) ? nlohmann::ordered_json(value) : nlohmann::ordered_json(nullptr);
       if (!context.common.json) {
-        fmt::print("run {}\nsteps {} in {}\n", outcome.run, outcome.result.step, format_duration(outcome.result.seconds));
+        fmt::print("run {}\nsteps {} in {}\n", outcome.run, outcome.result.step,
+                   format_duration(outcome.result.seconds));
         for (const auto& [name, value] : outcome.result.last) fmt::print("{} {:.6g}\n", name, value);
         return;
       }

@@ -7,7 +7,6 @@
 #include <torch/types.h>
 
 #include <algorithm>
-#include <set>
 
 namespace gibbsite {
 namespace {
@@ -75,7 +74,8 @@ at::Device parse_device(const Config& recipe, const std::string& name) {
     const at::Device device(name);
     if (device.is_cpu()) return at::kCPU;
     if (device.is_cuda()) {
-      if (!at::hasCUDA()) throw WorkError("device", "there is no CUDA device in this build or on this machine", "use cpu");
+      if (!at::hasCUDA())
+        throw WorkError("device", "there is no CUDA device in this build or on this machine", "use cpu");
       return device;
     }
   } catch (const c10::Error&) {
@@ -152,9 +152,10 @@ void build_evaluate(const Config& recipe, Parts& parts) {
   parts.evaluate = read_options<EvaluateOptions>(table, "evaluate");
   parts.evaluate.metrics = read_strings(table, "metrics");
   parts.evaluate.out = read_strings(table, "out");
-  const auto strings = [](const std::vector<std::string>& items) { return Config::array({items.begin(), items.end()}); };
-  Config resolved = Config::table(
-      {{"metrics", strings(parts.evaluate.metrics)}, {"out", strings(parts.evaluate.out)}});
+  const auto strings = [](const std::vector<std::string>& items) {
+    return Config::array({items.begin(), items.end()});
+  };
+  Config resolved = Config::table({{"metrics", strings(parts.evaluate.metrics)}, {"out", strings(parts.evaluate.out)}});
   echo_options(parts.evaluate, resolved);
   parts.resolved.set("evaluate", std::move(resolved));
 }
@@ -170,8 +171,7 @@ PhaseParts build_phase(const Config& recipe, const Config& table, const std::str
     phase.name = part_name(table, path);
     resolved.set("name", Config(phase.name));
     phase.trains = read_strings(table, "trains");
-    if (!phase.trains.empty())
-      resolved.set("trains", Config::array({phase.trains.begin(), phase.trains.end()}));
+    if (!phase.trains.empty()) resolved.set("trains", Config::array({phase.trains.begin(), phase.trains.end()}));
     struct Counts {
       std::int64_t steps = 1, batch_size = 0;
       void declare(OptionVisitor& o) {
@@ -279,23 +279,6 @@ void build_rest(const Config& recipe, Parts& parts) {
 }
 
 }  // namespace
-
-std::vector<std::string> read_strings(const Config& table, const std::string& key,
-                                      const std::vector<std::string>& otherwise) {
-  table.declare_key(key);
-  const Config* node = table.find(key);
-  if (!node) return otherwise;
-  if (node->kind() == Config::Kind::kString) return {node->string()};
-  if (node->kind() != Config::Kind::kArray)
-    throw RequestError(node->origin(), fmt::format("{}: expected an array of strings, got {}", key, node->kind_name()));
-  std::vector<std::string> items;
-  for (const Config& item : node->items()) {
-    if (item.kind() != Config::Kind::kString)
-      throw RequestError(node->origin(), fmt::format("{}: expected an array of strings, got {}", key, item.kind_name()));
-    items.push_back(item.string());
-  }
-  return items;
-}
 
 Tensor Parts::like() const { return torch::empty({0}, torch::dtype(dtype).device(device)); }
 

@@ -21,8 +21,8 @@ CheckOutcome check_recipe(const TrainRequest& request) {
   outcome.summary.push_back(fmt::format("model {}: {} parameters on {}", parts.model_name, parameters,
                                         format_shape(parts.transforms.model_event)));
   for (const PhaseParts& phase : parts.phases)
-    outcome.summary.push_back(fmt::format("phase {}: {}, {} steps", phase.name, phase.objective_name,
-                                          parts.train.steps * phase.steps));
+    outcome.summary.push_back(
+        fmt::format("phase {}: {}, {} steps", phase.name, phase.objective_name, parts.train.steps * phase.steps));
   return outcome;
 }
 

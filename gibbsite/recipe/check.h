@@ -9,9 +9,9 @@
 namespace gibbsite {
 
 struct CheckOutcome {
-  std::vector<std::string> summary;   ///< lines about model, data and objectives
+  std::vector<std::string> summary;  ///< lines about model, data and objectives
   std::vector<std::string> warnings;
-  std::string resolved;               ///< TOML
+  std::string resolved;  ///< TOML
 };
 
 /// Everything train_recipe refuses before it works, without the work.

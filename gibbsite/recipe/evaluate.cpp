@@ -10,7 +10,6 @@
 #include <torch/types.h>
 
 #include <algorithm>
-#include <set>
 
 namespace gibbsite {
 namespace {
@@ -68,7 +67,8 @@ Result evaluate_run(const EvaluateRequest& request, const Ports& ports) {
     judge = std::make_shared<Parts>(
         load_run(RunDirectory::open(parts.evaluate.classifier), {}, false, request.path, *ports.logger));
     const auto* classifier = dynamic_cast<const Classifier*>(judge->energy.get());
-    if (!classifier) throw RequestError("evaluate.classifier", fmt::format("{} is no classifier", parts.evaluate.classifier));
+    if (!classifier)
+      throw RequestError("evaluate.classifier", fmt::format("{} is no classifier", parts.evaluate.classifier));
     if (judge->transforms.event != parts.transforms.event)
       throw RequestError("evaluate.classifier", "it was trained on points of another size");
     input.classify = [&parts, judge, classifier](const Tensor& y) {

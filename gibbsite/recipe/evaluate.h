@@ -14,7 +14,7 @@ struct EvaluateRequest {
   std::string run;
   std::vector<std::string> metrics;  ///< empty: those of [evaluate]
   std::vector<std::string> set;
-  std::string data;                  ///< empty: the held-out points of the run
+  std::string data;  ///< empty: the held-out points of the run
   DataPath path;
 };
 

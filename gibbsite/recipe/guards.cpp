@@ -22,8 +22,8 @@ std::vector<std::string> guard_layers(const std::vector<LayerNote>& layers, cons
     const auto found = refused.find(note.kind);
     if (found != refused.end())
       throw RequestError(origin,
-                         fmt::format("objective '{}' differentiates the energy twice, and its layer '{}' ({}) {}", objective,
-                                     note.layer, note.kind, found->second.problem),
+                         fmt::format("objective '{}' differentiates the energy twice, and its layer '{}' ({}) {}",
+                                     objective, note.layer, note.kind, found->second.problem),
                          found->second.remedy);
     if (note.kind == "elu" && warnings.empty())
       warnings.push_back(

@@ -56,7 +56,8 @@ void add_run(const std::string& directory, Report& report) {
   plot.points = false;
   for (auto& [name, curve] : losses) plot.curves.push_back(std::move(curve));
   if (!plot.curves.empty()) report.curves.push_back(std::move(plot));
-  if (fs::exists(run.file("evaluation.json"))) report.tables.push_back(summary_table(read_result(run.file("evaluation.json"))));
+  if (fs::exists(run.file("evaluation.json")))
+    report.tables.push_back(summary_table(read_result(run.file("evaluation.json"))));
 }
 
 }  // namespace

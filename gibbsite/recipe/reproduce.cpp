@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/core/text.h>
+#include <gibbsite/recipe/derivative_cost.h>
 #include <gibbsite/recipe/reproduce.h>
 #include <gibbsite/recipe/smoke_ssm.h>
 
@@ -15,6 +16,8 @@ const std::vector<Experiment>& experiment_table() {
   static const std::vector<Experiment> table = {
       {"smoke/ssm", "a 2-D energy by sliced score matching with jets, judged by quadrature", "Song et al. 2019",
        reproduce_smoke_ssm},
+      {"fd/derivative-cost", "cost and error of directional derivatives of order 1 to 8",
+       "finite-difference score matching, Figure 2", reproduce_derivative_cost},
   };
   return table;
 }
@@ -43,8 +46,7 @@ ReproduceOutcome reproduce(const ReproduceRequest& request, const Ports& ports) 
   if (!request.force && fs::exists(file, error)) {
     result = read_result(file);
     if (result.experiment != request.experiment || result.scale != request.scale)
-      throw RequestError(outcome.directory,
-                         fmt::format("holds {} at scale {}", result.experiment, result.scale),
+      throw RequestError(outcome.directory, fmt::format("holds {} at scale {}", result.experiment, result.scale),
                          "--out names another directory, --force replaces it");
   } else {
     result.experiment = request.experiment;

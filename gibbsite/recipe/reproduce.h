@@ -14,7 +14,7 @@ namespace gibbsite {
 
 /// What an experiment is given for one seed.
 struct ExperimentContext {
-  std::string scale;             ///< "smoke", "desk" or "paper"
+  std::string scale;  ///< "smoke", "desk" or "paper"
   std::uint64_t seed = 0;
   std::vector<std::string> set;  ///< "key=value" of the command line
   std::string directory;         ///< for runs and pictures of this seed; exists

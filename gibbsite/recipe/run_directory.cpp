@@ -26,14 +26,15 @@ const char* const kMetrics = "metrics.jsonl";
 
 bool belongs_to_a_run(const fs::path& path) {
   const std::string name = path.filename().string();
-  static const std::vector<std::string> names = {kRecipe, kTransforms, kMetrics, "evaluation.json", "samples", "scores",
-                                                 "report.html"};
+  static const std::vector<std::string> names = {kRecipe,   kTransforms, kMetrics,     "evaluation.json",
+                                                 "samples", "scores",    "report.html"};
   return std::find(names.begin(), names.end(), name) != names.end() || name.rfind("checkpoint-", 0) == 0;
 }
 
 /// Keys that may differ when a run goes on.
 bool may_change(const std::string& key) {
-  return key == "title" || key == "device" || key == "train" || key == "sample" || key == "sampler" || key == "evaluate";
+  return key == "title" || key == "device" || key == "train" || key == "sample" || key == "sampler" ||
+         key == "evaluate";
 }
 
 std::string difference(const Config& a, const Config& b) {
@@ -123,7 +124,8 @@ RunDirectory RunDirectory::create(const std::string& path, const Config& resolve
                          "only [train], [sample], [sampler] and [evaluate] may change");
   } else if (there) {
     if (is_run && existing == ExistingRun::kRefuse)
-      throw RequestError(path, "holds a run already", "--resume continues it, --force replaces it, --out names another");
+      throw RequestError(path, "holds a run already",
+                         "--resume continues it, --force replaces it, --out names another");
     fs::directory_iterator entries(path, error);
     if (error) throw WorkError(path, fmt::format("cannot read the directory: {}", error.message()));
     std::vector<fs::path> old;
@@ -131,7 +133,8 @@ RunDirectory RunDirectory::create(const std::string& path, const Config& resolve
       if (belongs_to_a_run(entry.path()))
         old.push_back(entry.path());
       else if (!is_run)
-        throw RequestError(path, fmt::format("is neither empty nor a run (it holds {})", entry.path().filename().string()),
+        throw RequestError(path,
+                           fmt::format("is neither empty nor a run (it holds {})", entry.path().filename().string()),
                            "name another directory with --out");
     }
     for (const fs::path& entry : old) {
@@ -164,7 +167,8 @@ void RunDirectory::write_transforms(const StoredTransforms& transforms) const {
                                 {"pipeline", transforms.pipeline.config()}});
   Checkpoint stored;
   stored.notes.emplace_back("transforms", write_toml(table));
-  for (const auto& [name, tensor] : transforms.pipeline.state()) stored.tensors.emplace_back("pipeline/" + name, tensor);
+  for (const auto& [name, tensor] : transforms.pipeline.state())
+    stored.tensors.emplace_back("pipeline/" + name, tensor);
   stored.tensors.emplace_back("low", transforms.low);
   stored.tensors.emplace_back("high", transforms.high);
   write_checkpoint(file(kTransforms), stored);

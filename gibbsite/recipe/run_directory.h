@@ -24,8 +24,8 @@ namespace gibbsite {
 /// What a run needs to know of its data when the data are absent.
 struct StoredTransforms {
   Pipeline pipeline;
-  Shape event, model_event;  ///< sizes of one event in original and in model units
-  Tensor low, high;          ///< [model event] float64: range of the training points in model units
+  Shape event, model_event;              ///< sizes of one event in original and in model units
+  Tensor low, high;                      ///< [model event] float64: range of the training points in model units
   double value_low = 0, value_high = 0;  ///< the known range of original values (bytes: 0, 255); equal where unknown
 };
 

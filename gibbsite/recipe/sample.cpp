@@ -73,15 +73,16 @@ Drawn draw(const Parts& parts, std::int64_t n, const Rng& rng, const Ports& port
   Drawn drawn;
   bool interrupted = false;
   if (parts.sample.schedule == "chain") {
-    if (!parts.kernel) throw RequestError("sample", "the recipe has no table [sampler]", "add one, or --set sampler.name=mala");
+    if (!parts.kernel)
+      throw RequestError("sample", "the recipe has no table [sampler]", "add one, or --set sampler.name=mala");
     ChainResult result = run_chain(parts.kernel, target, x0, rng.stream("chain"), parts.chain, inner);
     drawn.x = result.last.x;
     drawn.acceptance = result.acceptance;
     drawn.kernel = result.kernel;
     interrupted = result.interrupted;
   } else {
-    AnnealingResult result = anneal(temperature_schedule(parts.annealing), [&](std::int64_t) { return target; }, x0,
-                                    rng.stream("chain"), inner);
+    AnnealingResult result = anneal(
+        temperature_schedule(parts.annealing), [&](std::int64_t) { return target; }, x0, rng.stream("chain"), inner);
     drawn.x = result.x;
     interrupted = result.interrupted;
   }
@@ -111,7 +112,8 @@ void write_picture(const std::string& path, const Tensor& x, const Parts& parts,
   panel.x_high = high[0].item<double>();
   panel.y_low = low[1].item<double>();
   panel.y_high = high[1].item<double>();
-  const Tensor cell = ((points - low) / (high - low).clamp_min(1e-300) * kBins).floor().clamp(0, kBins - 1).to(torch::kLong);
+  const Tensor cell =
+      ((points - low) / (high - low).clamp_min(1e-300) * kBins).floor().clamp(0, kBins - 1).to(torch::kLong);
   const Tensor area = (high - low).clamp_min(1e-300).prod() / (kBins * kBins);
   panel.values = torch::bincount(cell.select(1, 1) * kBins + cell.select(1, 0), {}, kBins * kBins)
                      .view({kBins, kBins})

@@ -11,8 +11,8 @@
 namespace gibbsite {
 
 struct Drawn {
-  Tensor x;                          ///< [n, *model event], model units, one state of each of n independent chains
-  Tensor acceptance;                 ///< [n], undefined without an acceptance test
+  Tensor x;                              ///< [n, *model event], model units, one state of each of n independent chains
+  Tensor acceptance;                     ///< [n], undefined without an acceptance test
   std::shared_ptr<const Kernel> kernel;  ///< that made them; null under annealing
 };
 

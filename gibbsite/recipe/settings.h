@@ -37,10 +37,11 @@ struct SampleOptions {
              "chain: burn_in + steps transitions of the kernel of [sampler]; temperature: annealed Langevin dynamics "
              "with the settings of [sample.annealing]",
              {"chain", "temperature"});
-    o.option("start", start,
-             "first state, in model units: N(0, start_scale²), uniform on the box of the data, 0.5 + start_scale N(0, 1) "
-             "per pixel, or training points",
-             {"normal", "uniform", "image", "data"});
+    o.option(
+        "start", start,
+        "first state, in model units: N(0, start_scale²), uniform on the box of the data, 0.5 + start_scale N(0, 1) "
+        "per pixel, or training points",
+        {"normal", "uniform", "image", "data"});
     o.option("start_scale", start_scale, "see start", positive());
     o.option("denoise", denoise, "σ of one closing step x + σ² score(x); 0: none", non_negative());
   }

@@ -56,9 +56,7 @@ ExperimentOutcome reproduce_smoke_ssm(const ExperimentContext& context, const Po
   const Pipeline& pipeline = parts.transforms.pipeline;
   const Energy& model = *parts.energy;
   for (Tensor& parameter : parts.energy->module().parameters()) parameter.requires_grad_(false);
-  const EnergyFn energy = [&](const Tensor& x) {
-    return model.energy(pipeline.forward(x)) - pipeline.log_abs_det(x);
-  };
+  const EnergyFn energy = [&](const Tensor& x) { return model.energy(pipeline.forward(x)) - pipeline.log_abs_det(x); };
   const Tensor like = parts.like();
   const Box box = truth.box();
   const Tensor low = torch::tensor(box.low, torch::kDouble), high = torch::tensor(box.high, torch::kDouble);
@@ -114,7 +112,8 @@ ExperimentOutcome reproduce_smoke_ssm(const ExperimentContext& context, const Po
   };
   DensityPlot plot;
   plot.panels = {panel("learned", energy, integral.log_z),
-                 panel("true", [&](const Tensor& x) { return -truth.log_density(x); }, 0)};
+                 panel(
+                     "true", [&](const Tensor& x) { return -truth.log_density(x); }, 0)};
   const std::string picture = context.directory + "/density.png";
   if (Plotter(*ports.logger).densities(picture, plot))
     outcome.pictures.push_back(read_picture(picture, "Learned density beside the true one"));

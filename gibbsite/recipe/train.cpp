@@ -89,9 +89,7 @@ void start_from(const std::string& path, const Parts& parts, Logger& logger) {
 
 }  // namespace
 
-std::string default_run(const std::string& recipe) {
-  return "runs/" + std::filesystem::path(recipe).stem().string();
-}
+std::string default_run(const std::string& recipe) { return "runs/" + std::filesystem::path(recipe).stem().string(); }
 
 Config requested_recipe(const TrainRequest& request) {
   std::vector<std::string> set = request.set;

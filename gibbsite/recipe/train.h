@@ -11,13 +11,13 @@
 namespace gibbsite {
 
 struct TrainRequest {
-  std::string recipe;              ///< path, or a name below recipes/
-  std::vector<std::string> set;    ///< "a.b=value"
-  std::string out;                 ///< empty: runs/<name of the recipe>
+  std::string recipe;            ///< path, or a name below recipes/
+  std::vector<std::string> set;  ///< "a.b=value"
+  std::string out;               ///< empty: runs/<name of the recipe>
   std::optional<std::int64_t> seed;
-  std::string device;              ///< empty: the recipe's
+  std::string device;  ///< empty: the recipe's
   ExistingRun existing = ExistingRun::kRefuse;
-  bool dry_run = false;            ///< measure a few steps, write nothing
+  bool dry_run = false;  ///< measure a few steps, write nothing
   DataPath path;
 };
 

@@ -96,8 +96,10 @@ TEST(Build, RefusesWhatNobodyReads) {
             std::string::npos);
   EXPECT_NE(failure<RequestError>([] { build_parts(with({"sample.annealing.eta=0.1"}), {}); }).find("annealing"),
             std::string::npos);
-  EXPECT_NE(failure<RequestError>([] { build_parts(with({"sampler.step_size=-1"}), {}); }).find("> 0"), std::string::npos);
-  EXPECT_NE(failure<RequestError>([] { build_parts(with({"train.steps=many"}), {}); }).find("integer"), std::string::npos);
+  EXPECT_NE(failure<RequestError>([] { build_parts(with({"sampler.step_size=-1"}), {}); }).find("> 0"),
+            std::string::npos);
+  EXPECT_NE(failure<RequestError>([] { build_parts(with({"train.steps=many"}), {}); }).find("integer"),
+            std::string::npos);
 }
 
 TEST(Guards, NameLayerAndRemedy) {
@@ -138,7 +140,8 @@ TEST_F(Folder, ScoreIsMinusTheGradientOfEnergyInOriginalUnits) {
   for (std::int64_t d = 0; d < 2; ++d) {
     Tensor step = torch::zeros({1, 2}, torch::kDouble);
     step[0][d] = 1e-5;
-    const Tensor difference = (score_points(parts, x + step, {}).energy - score_points(parts, x - step, {}).energy) / 2e-5;
+    const Tensor difference =
+        (score_points(parts, x + step, {}).energy - score_points(parts, x - step, {}).energy) / 2e-5;
     EXPECT_LT((at.score.select(1, d) + difference).abs().max().item<double>(), 1e-6);
   }
   // The density integrates to one in original units: a plain Riemann sum, not the quadrature that normalised it.
@@ -212,7 +215,8 @@ TEST_F(Folder, EveryRecipePassesCheck) {
     for (std::uint32_t i = 0; i < kRows; ++i) labels.put(static_cast<char>(i % 10));
   }
   std::int64_t checked = 0;
-  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(std::string(GIBBSITE_SOURCE_DIR) + "/recipes")) {
+  for (const fs::directory_entry& entry :
+       fs::recursive_directory_iterator(std::string(GIBBSITE_SOURCE_DIR) + "/recipes")) {
     if (entry.path().extension() != ".toml" || entry.path().parent_path().filename() == "base") continue;
     TrainRequest made;
     made.recipe = entry.path().string();

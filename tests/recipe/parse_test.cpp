@@ -30,9 +30,7 @@ std::string failure(const std::function<void()>& work) {
 class Draws {
  public:
   explicit Draws(std::uint64_t seed) : rng_(seed, "trees") {}
-  std::int64_t below(std::int64_t n) {
-    return rng_.at_step(step_++).integers({1}, n).item<std::int64_t>();
-  }
+  std::int64_t below(std::int64_t n) { return rng_.at_step(step_++).integers({1}, n).item<std::int64_t>(); }
 
  private:
   Rng rng_;
@@ -40,7 +38,8 @@ class Draws {
 };
 
 std::string any_text(Draws& draws) {
-  static const std::vector<std::string> pieces = {"a", "Z", "9", "_", "-", ".", " ", "\"", "\\", "\n", "\t", "é", "=", "#", "\x01", "'", "["};
+  static const std::vector<std::string> pieces = {"a",  "Z",  "9", "_", "-", ".",    " ", "\"", "\\",
+                                                  "\n", "\t", "é", "=", "#", "\x01", "'", "["};
   std::string text;
   for (std::int64_t i = draws.below(6); i-- > 0;) text += pieces[draws.below(pieces.size())];
   return text;
