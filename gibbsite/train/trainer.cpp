@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <limits>
 #include <set>
 
 namespace gibbsite {
@@ -33,7 +34,7 @@ void TrainOptions::declare(OptionVisitor& o) {
   o.option("snapshot_every", snapshot_every, "steps between the states that a diverging run can return to",
            at_least(1));
   o.option("gradient_blowup", gradient_blowup,
-           "a gradient norm beyond this many times its running median is divergence; 0: not checked", non_negative());
+           "a gradient norm beyond this many times its running median, with a loss that jumps out of its recent range, is divergence; 0: not checked", non_negative());
   o.option("energy_gap_limit", energy_gap_limit,
            "an energy gap between negatives and data beyond this magnitude is divergence; 0: not checked",
            non_negative());
@@ -88,7 +89,7 @@ struct PhaseState {
   NamedTensors parameters;     // that it trains, "<part>/<name>"
   std::vector<Tensor> inputs;  // the same without names
   std::unique_ptr<Optimizer> optimizer;
-  Tensor norms;            // last gradient norms by update modulo the window; negative: none yet
+  Tensor norms;            // [2, window] last gradient norms and losses by update modulo the window; norm < 0: none yet
   std::int64_t first = 0;  // its first update within a step
   // Of the last update, read only when logged.
   NamedTensors log;
@@ -206,7 +207,7 @@ Trainer::State::State(TrainerSetup given) : setup(std::move(given)) {
     }
     if (state.parameters.empty()) throw RequestError(where, "its parts have no parameters to train");
     state.optimizer = make_optimizer(phase.optimizer, state.parameters);
-    state.norms = torch::full({kMedianWindow}, -1.0, torch::kDouble);
+    state.norms = torch::full({2, kMedianWindow}, -1.0, torch::kDouble);
     state.first = cycle;
     cycle += phase.steps;
     state.phase = phase;
@@ -342,19 +343,29 @@ std::optional<std::string> Trainer::State::divergence(PhaseState& phase, std::in
         const auto gap = tensor.item<double>();
         if (!(std::abs(gap) <= options().energy_gap_limit)) return fmt::format("the energy gap is {:.4g}", gap);
       }
-  double* norms = phase.norms.data_ptr<double>();
+  double *norms = phase.norms.data_ptr<double>(), *losses = norms + kMedianWindow;
   if (options().gradient_blowup > 0) {
     std::vector<double> known;
+    double lowest = value, highest = -std::numeric_limits<double>::infinity();
     for (std::int64_t i = 0; i < kMedianWindow; ++i)
-      if (norms[i] >= 0) known.push_back(norms[i]);
+      if (norms[i] >= 0) {
+        known.push_back(norms[i]);
+        lowest = std::min(lowest, losses[i]);
+        highest = std::max(highest, losses[i]);
+      }
     if (static_cast<std::int64_t>(known.size()) >= kMedianMinimum) {
       const auto middle = known.begin() + static_cast<std::ptrdiff_t>(known.size() / 2);
       std::nth_element(known.begin(), middle, known.end());
-      if (*middle > 0 && norm > options().gradient_blowup * *middle)
-        return fmt::format("the gradient norm {:.4g} is {:.3g} times its running median", norm, norm / *middle);
+      // Gradients of score matching grow a thousandfold while a new network learns; only with a loss that leaves its recent
+      // range, by more than that range, is a large one a failure.
+      const bool loss_jumped = value > highest + (highest - lowest);
+      if (*middle > 0 && norm > options().gradient_blowup * *middle && loss_jumped)
+        return fmt::format("the gradient norm {:.4g} is {:.3g} times its running median and the loss jumped to {:.4g}", norm,
+                           norm / *middle, value);
     }
   }
   norms[own % kMedianWindow] = norm;
+  losses[own % kMedianWindow] = value;
   return std::nullopt;
 }
 

@@ -46,9 +46,6 @@ struct TrainPhase {
   BatchSource batches;                      ///< empty: the trainer's
 };
 
-/// The sampler room has a Phase (of phase space) too, so the struct itself must have a name of its own.
-using Phase = TrainPhase;
-
 struct TrainOptions {
   std::int64_t steps = 1000;
   std::int64_t batch_size = 128;
@@ -113,7 +110,7 @@ class Trainer {
 
   /// Trains from step() to options.steps. A run that starts at step 0 writes a first checkpoint only when one is due.
   /// On a request to interrupt it saves a checkpoint and throws Interrupted. Divergence (a loss or gradient norm that
-  /// is not finite, a gradient norm beyond gradient_blowup times its running median, an "energy_gap" beyond its limit)
+  /// is not finite, a gradient norm beyond gradient_blowup times its running median while the loss jumps, an "energy_gap" beyond its limit)
   /// returns to the last snapshot with a lower learning rate, and throws WorkError after max_rollbacks. With patience,
   /// the best parameters are in place at the end; the last checkpoint still holds the last ones.
   TrainResult run();
