@@ -2,6 +2,7 @@
 // generator; x is [n, d] throughout.
 #pragma once
 
+#include <gibbsite/core/box.h>
 #include <gibbsite/core/random.h>
 #include <gibbsite/core/registry.h>
 #include <gibbsite/core/tensor.h>
@@ -12,11 +13,6 @@
 #include <vector>
 
 namespace gibbsite {
-
-/// An axis-parallel box.
-struct Box {
-  std::vector<double> low, high;
-};
 
 class Density {
  public:

@@ -2,6 +2,7 @@
 // smooth density that vanishes at the border the rule converges faster than any power of the spacing.
 #pragma once
 
+#include <gibbsite/core/box.h>
 #include <gibbsite/core/options.h>
 #include <gibbsite/core/tensor.h>
 #include <gibbsite/metric/estimate.h>
@@ -9,11 +10,6 @@
 #include <vector>
 
 namespace gibbsite {
-
-/// An axis-parallel box in one or two dimensions; dimension 0 is x, dimension 1 is y.
-struct Box {
-  std::vector<double> low, high;
-};
 
 /// The range of points [N, d], widened on every side by `margin` of its width.
 Box data_box(const Tensor& points, double margin = 0.25);

@@ -3,7 +3,7 @@
 #include <gibbsite/core/error.h>
 #include <gibbsite/data/named_set.h>
 #include <gibbsite/data/npy.h>
-#include <gibbsite/recipe/plane.h>
+#include <gibbsite/metric/quadrature.h>
 #include <gibbsite/recipe/sample.h>
 #include <gibbsite/recipe/score.h>
 #include <torch/nn/module.h>
@@ -42,9 +42,11 @@ Scores score_points(const Parts& parts, const Tensor& x, const Ports& ports) {
   result.energy = torch::cat(energies);
   result.score = torch::cat(scores);
   check_finite("score", "energy", result.energy);
-  if (is_plane(parts.transforms.model_event))
-    result.log_density =
-        -result.energy - integrate(target.energy, parts.transforms.low, parts.transforms.high, parts.like()).log_z;
+  const Shape& event = parts.transforms.model_event;
+  if (event.size() == 1 && event[0] <= 2) {
+    const Box box = data_box(torch::stack({parts.transforms.low, parts.transforms.high}));
+    result.log_density = -result.energy - quadrature(target.energy, box, parts.like()).log_z;
+  }
   return result;
 }
 

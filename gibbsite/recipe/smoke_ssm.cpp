@@ -1,8 +1,8 @@
 #include <fmt/format.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/metric/moments.h>
+#include <gibbsite/metric/quadrature.h>
 #include <gibbsite/metric/score_matching_loss.h>
-#include <gibbsite/recipe/plane.h>
 #include <gibbsite/recipe/sample.h>
 #include <gibbsite/recipe/smoke_ssm.h>
 #include <gibbsite/recipe/train.h>
@@ -59,12 +59,11 @@ ExperimentOutcome reproduce_smoke_ssm(const ExperimentContext& context, const Po
   const EnergyFn energy = [&](const Tensor& x) { return model.energy(pipeline.forward(x)) - pipeline.log_abs_det(x); };
   const Tensor like = parts.like();
   const Box box = truth.box();
-  const Tensor low = torch::tensor(box.low, torch::kDouble), high = torch::tensor(box.high, torch::kDouble);
-  const PlaneIntegral integral = integrate(energy, low, high, like);
+  const Quadrature integral = quadrature(energy, box, like);
 
   Rng held_out_rng = parts.rng("held-out");
   const Tensor held_out = truth.sample(kFresh, held_out_rng, parts.dtype);
-  Estimate likelihood = mean_estimate(-plane_energies(energy, held_out) - integral.log_z);
+  Estimate likelihood = mean_estimate(-energies(energy, held_out) - integral.log_z);
   likelihood.standard_error = std::hypot(likelihood.standard_error, integral.log_z_error);
   Rng fresh_rng = parts.rng("fresh");
   ScalarFunction function;
@@ -103,7 +102,7 @@ ExperimentOutcome reproduce_smoke_ssm(const ExperimentContext& context, const Po
   const auto panel = [&](const char* title, const EnergyFn& of, double log_z) {
     DensityPanel made;
     made.title = title;
-    made.values = plane_density(of, box.low, box.high, like, kGrid, log_z);
+    made.values = density_grid(of, box, like, kGrid, log_z);
     made.x_low = box.low[0];
     made.x_high = box.high[0];
     made.y_low = box.low[1];
