@@ -2,12 +2,16 @@
 #include <c10/util/Exception.h>
 #include <gibbsite/core/environment.h>
 #include <gibbsite/core/error.h>
+#include <gibbsite/core/text.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <new>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "command.h"
 #include "terminal.h"
@@ -37,6 +41,17 @@ std::string version_text() {
   return text;
 }
 
+// A first word that is no subcommand, with the nearest one; empty if there is none.
+std::string unknown_subcommand(const CLI::App& parser, int argc, char** argv) {
+  if (argc < 2 || argv[1][0] == '-') return "";
+  std::vector<std::string> names;
+  for (const CLI::App* subcommand : parser.get_subcommands({})) {
+    if (subcommand->get_name() == argv[1]) return "";
+    names.push_back(subcommand->get_name());
+  }
+  return std::string("command line: unknown subcommand '") + argv[1] + "' (" + gibbsite::name_hint(argv[1], names) + ")";
+}
+
 int run(int argc, char** argv) {
   namespace app = gibbsite::app;
   CLI::App parser("Trains, samples, scores and evaluates energy-based models.", "gibbsite");
@@ -47,6 +62,7 @@ int run(int argc, char** argv) {
   for (const auto add : {app::add_train, app::add_sample, app::add_score, app::add_evaluate, app::add_report,
                          app::add_check, app::add_list, app::add_data, app::add_reproduce})
     add(parser, context);
+  if (const std::string unknown = unknown_subcommand(parser, argc, argv); !unknown.empty()) return fail(2, unknown);
   try {
     parser.parse(argc, argv);
   } catch (const CLI::CallForHelp& help) {
@@ -64,7 +80,11 @@ int run(int argc, char** argv) {
     std::printf("%s\n", version_text().c_str());
     return 0;
   }
-  if (context.common.threads > 0) at::set_num_threads(static_cast<int>(context.common.threads));
+  // LibTorch's own default counts one core where its CPU detection does not know the machine.
+  if (context.common.threads > 0)
+    at::set_num_threads(static_cast<int>(context.common.threads));
+  else if (!std::getenv("OMP_NUM_THREADS"))
+    at::set_num_threads(static_cast<int>(std::max(1u, std::thread::hardware_concurrency())));
   app::TerminalLogger logger;
   app::SignalInterrupt interrupt;
   context.ports.logger = &logger;
