@@ -49,7 +49,8 @@ std::string unknown_subcommand(const CLI::App& parser, int argc, char** argv) {
     if (subcommand->get_name() == argv[1]) return "";
     names.push_back(subcommand->get_name());
   }
-  return std::string("command line: unknown subcommand '") + argv[1] + "' (" + gibbsite::name_hint(argv[1], names) + ")";
+  return std::string("command line: unknown subcommand '") + argv[1] + "' (" + gibbsite::name_hint(argv[1], names) +
+         ")";
 }
 
 int run(int argc, char** argv) {

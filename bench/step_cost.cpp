@@ -75,11 +75,13 @@ void run(const std::string& workload, std::int64_t rounds) {
   settings.warmup = 2;
   settings.rounds = rounds;
   const std::vector<Timing> timings = time_interleaved(work, settings);
-  std::printf("\n%s: batch %lld, one forward pass F = %.4g multiply-adds, parameters %.1f MB, %lld interleaved rounds\n",
-              mlp ? "MLP 2-256-256-256-1, SiLU" : "residual energy, 32 filters, normalised softplus, 32x32",
-              static_cast<long long>(batch_size), static_cast<double>(forward), static_cast<double>(parameter_bytes) / 1e6,
-              static_cast<long long>(rounds));
-  std::printf("%-18s %10s %10s %6s %12s   %s\n", "method", "wall ms", "cpu ms", "F", "peak MB", "ratio of times (memory)");
+  std::printf(
+      "\n%s: batch %lld, one forward pass F = %.4g multiply-adds, parameters %.1f MB, %lld interleaved rounds\n",
+      mlp ? "MLP 2-256-256-256-1, SiLU" : "residual energy, 32 filters, normalised softplus, 32x32",
+      static_cast<long long>(batch_size), static_cast<double>(forward), static_cast<double>(parameter_bytes) / 1e6,
+      static_cast<long long>(rounds));
+  std::printf("%-18s %10s %10s %6s %12s   %s\n", "method", "wall ms", "cpu ms", "F", "peak MB",
+              "ratio of times (memory)");
   const auto index = [&](const std::string& name) {
     for (std::size_t i = 0; i < methods.size(); ++i)
       if (methods[i].name == name) return i;

@@ -121,8 +121,8 @@ struct ScaledDerivative : Function<ScaledDerivative> {
       Scalar* dzp = need_z ? dz.data_ptr<Scalar>() : nullptr;
       at::parallel_for(0, zd.numel(), kGrain, [&](std::int64_t begin, std::int64_t end) {
         kernels::scaled_derivative_backward<Scalar>(static_cast<int>(kind), static_cast<int>(k), hp + begin, gp + begin,
-                                                    zp + begin, dgp ? dgp + begin : nullptr, dzp ? dzp + begin : nullptr,
-                                                    end - begin);
+                                                    zp + begin, dgp ? dgp + begin : nullptr,
+                                                    dzp ? dzp + begin : nullptr, end - begin);
       });
     });
     return {dg, dz, Tensor(), Tensor()};
@@ -137,7 +137,8 @@ struct Value : Function<Value> {
     return ScaledDerivative::raw(static_cast<Activation>(kind), 0, Tensor(), z);
   }
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
-    return {ScaledDerivative::apply(grads[0], ctx->get_saved_variables()[0], ctx->saved_data["kind"].toInt(), std::int64_t{1}),
+    return {ScaledDerivative::apply(grads[0], ctx->get_saved_variables()[0], ctx->saved_data["kind"].toInt(),
+                                    std::int64_t{1}),
             Tensor()};
   }
 };
@@ -147,7 +148,8 @@ Tensor scaled_derivative(const Tensor& g, const Tensor& z, Activation kind, std:
 }
 
 struct FusedJet : Function<FusedJet> {
-  static Tensor forward(AutogradContext* ctx, const Tensor& c, std::int64_t kind, std::int64_t order, std::int64_t directions) {
+  static Tensor forward(AutogradContext* ctx, const Tensor& c, std::int64_t kind, std::int64_t order,
+                        std::int64_t directions) {
     const Tensor z = dense(c);
     ctx->saved_data["kind"] = kind;
     ctx->saved_data["order"] = order;
@@ -172,7 +174,8 @@ struct FusedJet : Function<FusedJet> {
     const std::int64_t order = ctx->saved_data["order"].toInt(), directions = ctx->saved_data["directions"].toInt();
     const Tensor c = ctx->get_saved_variables()[0];
     const Tensor& g = grads[0];
-    if (at::GradMode::is_enabled()) return {differentiable(kind, {c, order, directions}, g), Tensor(), Tensor(), Tensor()};
+    if (at::GradMode::is_enabled())
+      return {differentiable(kind, {c, order, directions}, g), Tensor(), Tensor(), Tensor()};
     const Tensor z = dense(c), gd = like_layout(g, z);
     Tensor dz = at::empty_like(z);
     const std::int64_t stride = z.numel() / (order + directions);
@@ -181,8 +184,8 @@ struct FusedJet : Function<FusedJet> {
       const Scalar *zp = z.data_ptr<Scalar>(), *gp = gd.data_ptr<Scalar>();
       Scalar* dzp = dz.data_ptr<Scalar>();
       at::parallel_for(0, stride, kGrain, [&](std::int64_t begin, std::int64_t end) {
-        kernels::jet_backward<Scalar>(static_cast<int>(kind), static_cast<int>(order), directions, gp + begin, zp + begin,
-                                      dzp + begin, end - begin, stride);
+        kernels::jet_backward<Scalar>(static_cast<int>(kind), static_cast<int>(order), directions, gp + begin,
+                                      zp + begin, dzp + begin, end - begin, stride);
       });
     });
     return {dz, Tensor(), Tensor(), Tensor()};
@@ -200,8 +203,7 @@ struct FusedJet : Function<FusedJet> {
     if (c.order == 1) return at::cat({dz0 + scaled_derivative(cross, z0, kind, 2), dz1.flatten(0, 1)});
     const Tensor z2 = c.slice(1 + d), g2 = g.slice(1 + d);
     cross = cross + z2 * g2;
-    dz0 = dz0 + scaled_derivative(cross, z0, kind, 2) +
-          0.5 * scaled_derivative(z1.square().sum(0) * g2, z0, kind, 3);
+    dz0 = dz0 + scaled_derivative(cross, z0, kind, 2) + 0.5 * scaled_derivative(z1.square().sum(0) * g2, z0, kind, 3);
     dz1 = dz1 + scaled_derivative(z1 * g2, z0_each, kind, 2);
     return at::cat({dz0, dz1.flatten(0, 1), scaled_derivative(g2, z0, kind, 1)});
   }
@@ -212,9 +214,14 @@ struct NamedActivation {
   Activation kind;
 };
 constexpr NamedActivation kNames[] = {
-    {"identity", Activation::kIdentity}, {"silu", Activation::kSilu},       {"softplus", Activation::kSoftplus},
-    {"normalised_softplus", Activation::kNormalisedSoftplus},               {"tanh", Activation::kTanh},
-    {"sigmoid", Activation::kSigmoid},   {"elu", Activation::kElu},         {"relu", Activation::kRelu},
+    {"identity", Activation::kIdentity},
+    {"silu", Activation::kSilu},
+    {"softplus", Activation::kSoftplus},
+    {"normalised_softplus", Activation::kNormalisedSoftplus},
+    {"tanh", Activation::kTanh},
+    {"sigmoid", Activation::kSigmoid},
+    {"elu", Activation::kElu},
+    {"relu", Activation::kRelu},
     {"leaky_relu", Activation::kLeakyRelu},
 };
 

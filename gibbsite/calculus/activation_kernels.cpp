@@ -198,7 +198,8 @@ GIBBSITE_INLINE Scalar pick(Derivatives<Scalar> d) {
 
 // Each loop is an always-inlined template; the cloned entry points below instantiate it once per instruction set.
 template <class F, int K, class Scalar>
-GIBBSITE_INLINE void scaled_loop(const Scalar* __restrict g, const Scalar* __restrict z, Scalar* __restrict out, std::int64_t n) {
+GIBBSITE_INLINE void scaled_loop(const Scalar* __restrict g, const Scalar* __restrict z, Scalar* __restrict out,
+                                 std::int64_t n) {
   if (g) {
 #pragma omp simd
     for (std::int64_t i = 0; i < n; ++i) out[i] = g[i] * pick<K>(F::at(z[i]));
@@ -209,8 +210,9 @@ GIBBSITE_INLINE void scaled_loop(const Scalar* __restrict g, const Scalar* __res
 }
 
 template <class F, int K, class Scalar>
-GIBBSITE_INLINE void scaled_backward_loop(const Scalar* __restrict h, const Scalar* __restrict g, const Scalar* __restrict z,
-                                          Scalar* __restrict dg, Scalar* __restrict dz, std::int64_t n) {
+GIBBSITE_INLINE void scaled_backward_loop(const Scalar* __restrict h, const Scalar* __restrict g,
+                                          const Scalar* __restrict z, Scalar* __restrict dg, Scalar* __restrict dz,
+                                          std::int64_t n) {
   if (dg && dz) {
 #pragma omp simd
     for (std::int64_t i = 0; i < n; ++i) {
@@ -284,8 +286,9 @@ GIBBSITE_INLINE void jet_loop(int order, std::int64_t directions, const Scalar* 
 
 template <class F, class Scalar>
 GIBBSITE_INLINE void jet_backward_loop(int order, std::int64_t directions, const Scalar* __restrict g,
-                                       const Scalar* __restrict z, Scalar* __restrict dz, std::int64_t n, std::int64_t stride) {
-  const Scalar *__restrict z1 = z + stride, *__restrict g1 = g + stride;
+                                       const Scalar* __restrict z, Scalar* __restrict dz, std::int64_t n,
+                                       std::int64_t stride) {
+  const Scalar* __restrict z1 = z + stride, * __restrict g1 = g + stride;
   Scalar* __restrict dz1 = dz + stride;
   if (order == 1) {
 #pragma omp simd
@@ -297,7 +300,7 @@ GIBBSITE_INLINE void jet_backward_loop(int order, std::int64_t directions, const
     return;
   }
   const std::int64_t last = (1 + directions) * stride;
-  const Scalar *__restrict z2 = z + last, *__restrict g2 = g + last;
+  const Scalar* __restrict z2 = z + last, * __restrict g2 = g + last;
   Scalar* __restrict dz2 = dz + last;
   if (directions == 1) {
 #pragma omp simd
@@ -324,7 +327,7 @@ GIBBSITE_INLINE void jet_backward_loop(int order, std::int64_t directions, const
       dz2[begin + i] = d.d1 * g2[begin + i];
     }
     for (std::int64_t j = 0; j < directions; ++j) {
-      const Scalar *__restrict t = z1 + j * stride + begin, *__restrict a = g1 + j * stride + begin;
+      const Scalar* __restrict t = z1 + j * stride + begin, * __restrict a = g1 + j * stride + begin;
       Scalar* __restrict dt = dz1 + j * stride + begin;
 #pragma omp simd
       for (std::int64_t i = 0; i < count; ++i) {
@@ -335,8 +338,8 @@ GIBBSITE_INLINE void jet_backward_loop(int order, std::int64_t directions, const
     }
 #pragma omp simd
     for (std::int64_t i = 0; i < count; ++i)
-      dz[begin + i] = d1[i] * g[begin + i] + d2[i] * cross[i] +
-                      Scalar(0.5) * F::at(z[begin + i]).d3 * squares[i] * g2[begin + i];
+      dz[begin + i] =
+          d1[i] * g[begin + i] + d2[i] * cross[i] + Scalar(0.5) * F::at(z[begin + i]).d3 * squares[i] * g2[begin + i];
   }
 }
 
@@ -350,8 +353,8 @@ struct Entries {
     if (k == 3) scaled_loop<F, 3>(g, z, out, n);
   }
   template <class Scalar>
-  GIBBSITE_CLONES static void scaled_backward(int k, const Scalar* h, const Scalar* g, const Scalar* z, Scalar* dg, Scalar* dz,
-                                              std::int64_t n) {
+  GIBBSITE_CLONES static void scaled_backward(int k, const Scalar* h, const Scalar* g, const Scalar* z, Scalar* dg,
+                                              Scalar* dz, std::int64_t n) {
     if (k == 0) scaled_backward_loop<F, 0>(h, g, z, dg, dz, n);
     if (k == 1) scaled_backward_loop<F, 1>(h, g, z, dg, dz, n);
     if (k == 2) scaled_backward_loop<F, 2>(h, g, z, dg, dz, n);
@@ -362,8 +365,8 @@ struct Entries {
     jet_loop<F>(order, directions, z, out, n, stride);
   }
   template <class Scalar>
-  GIBBSITE_CLONES static void jet_backward(int order, std::int64_t directions, const Scalar* g, const Scalar* z, Scalar* dz,
-                                           std::int64_t n, std::int64_t stride) {
+  GIBBSITE_CLONES static void jet_backward(int order, std::int64_t directions, const Scalar* g, const Scalar* z,
+                                           Scalar* dz, std::int64_t n, std::int64_t stride) {
     jet_backward_loop<F>(order, directions, g, z, dz, n, stride);
   }
 };
@@ -390,25 +393,26 @@ void scaled_derivative(int kind, int k, const Scalar* g, const Scalar* z, Scalar
   dispatch(kind, [&](auto entries) { entries.scaled(k, g, z, out, n); });
 }
 template <class Scalar>
-void scaled_derivative_backward(int kind, int k, const Scalar* h, const Scalar* g, const Scalar* z, Scalar* dg, Scalar* dz,
-                                std::int64_t n) {
+void scaled_derivative_backward(int kind, int k, const Scalar* h, const Scalar* g, const Scalar* z, Scalar* dg,
+                                Scalar* dz, std::int64_t n) {
   dispatch(kind, [&](auto entries) { entries.scaled_backward(k, h, g, z, dg, dz, n); });
 }
 template <class Scalar>
-void jet(int kind, int order, std::int64_t directions, const Scalar* z, Scalar* out, std::int64_t n, std::int64_t stride) {
+void jet(int kind, int order, std::int64_t directions, const Scalar* z, Scalar* out, std::int64_t n,
+         std::int64_t stride) {
   dispatch(kind, [&](auto entries) { entries.jet(order, directions, z, out, n, stride); });
 }
 template <class Scalar>
-void jet_backward(int kind, int order, std::int64_t directions, const Scalar* g, const Scalar* z, Scalar* dz, std::int64_t n,
-                  std::int64_t stride) {
+void jet_backward(int kind, int order, std::int64_t directions, const Scalar* g, const Scalar* z, Scalar* dz,
+                  std::int64_t n, std::int64_t stride) {
   dispatch(kind, [&](auto entries) { entries.jet_backward(order, directions, g, z, dz, n, stride); });
 }
 
-#define GIBBSITE_INSTANTIATE(Scalar)                                                                                   \
-  template void scaled_derivative(int, int, const Scalar*, const Scalar*, Scalar*, std::int64_t);                      \
-  template void scaled_derivative_backward(int, int, const Scalar*, const Scalar*, const Scalar*, Scalar*, Scalar*,    \
-                                           std::int64_t);                                                              \
-  template void jet(int, int, std::int64_t, const Scalar*, Scalar*, std::int64_t, std::int64_t);                       \
+#define GIBBSITE_INSTANTIATE(Scalar)                                                                                \
+  template void scaled_derivative(int, int, const Scalar*, const Scalar*, Scalar*, std::int64_t);                   \
+  template void scaled_derivative_backward(int, int, const Scalar*, const Scalar*, const Scalar*, Scalar*, Scalar*, \
+                                           std::int64_t);                                                           \
+  template void jet(int, int, std::int64_t, const Scalar*, Scalar*, std::int64_t, std::int64_t);                    \
   template void jet_backward(int, int, std::int64_t, const Scalar*, const Scalar*, Scalar*, std::int64_t, std::int64_t);
 GIBBSITE_INSTANTIATE(float)
 GIBBSITE_INSTANTIATE(double)

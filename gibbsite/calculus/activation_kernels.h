@@ -11,17 +11,18 @@ void scaled_derivative(int kind, int k, const Scalar* g, const Scalar* z, Scalar
 
 /// Reverse of out = g f^(k)(z): dg = h f^(k)(z), dz = h g f^(k+1)(z); either output may be null. k = 0…2.
 template <class Scalar>
-void scaled_derivative_backward(int kind, int k, const Scalar* h, const Scalar* g, const Scalar* z, Scalar* dg, Scalar* dz,
-                                std::int64_t n);
+void scaled_derivative_backward(int kind, int k, const Scalar* h, const Scalar* g, const Scalar* z, Scalar* dg,
+                                Scalar* dz, std::int64_t n);
 
 /// Jet of order 1 or 2. Slices of n elements, `stride` apart: value, `directions` tangents, and the second-order term if
 /// order is 2.
 template <class Scalar>
-void jet(int kind, int order, std::int64_t directions, const Scalar* z, Scalar* out, std::int64_t n, std::int64_t stride);
+void jet(int kind, int order, std::int64_t directions, const Scalar* z, Scalar* out, std::int64_t n,
+         std::int64_t stride);
 
 /// Reverse of `jet`: dz from g, same layout.
 template <class Scalar>
-void jet_backward(int kind, int order, std::int64_t directions, const Scalar* g, const Scalar* z, Scalar* dz, std::int64_t n,
-                  std::int64_t stride);
+void jet_backward(int kind, int order, std::int64_t directions, const Scalar* g, const Scalar* z, Scalar* dz,
+                  std::int64_t n, std::int64_t stride);
 
 }  // namespace gibbsite::kernels

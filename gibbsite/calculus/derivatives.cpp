@@ -66,7 +66,8 @@ std::vector<double> vandermonde(const std::vector<double>& base, std::size_t ind
   const auto n = static_cast<std::int64_t>(base.size());
   Tensor powers = torch::empty({n, n}, torch::kDouble), right = torch::zeros({n}, torch::kDouble);
   for (std::int64_t j = 0; j < n; ++j)
-    for (std::int64_t i = 0; i < n; ++i) powers[j][i] = std::pow(base[static_cast<std::size_t>(i)], static_cast<double>(j));
+    for (std::int64_t i = 0; i < n; ++i)
+      powers[j][i] = std::pow(base[static_cast<std::size_t>(i)], static_cast<double>(j));
   right[static_cast<std::int64_t>(index)] = 1.0;
   const Tensor solution = at::linalg_solve(powers, right);
   return {solution.data_ptr<double>(), solution.data_ptr<double>() + n};
@@ -99,12 +100,14 @@ Stencil finite_difference_stencil(std::int64_t order, const FiniteDifference& di
     if (static_cast<std::int64_t>(alpha.size()) != order + 1)
       throw RequestError("finite difference", fmt::format("order {} needs {} multipliers", order, order + 1));
     stencil.points = alpha;
-    for (const double beta : vandermonde(alpha, static_cast<std::size_t>(order))) stencil.weights.push_back(factorial * beta);
+    for (const double beta : vandermonde(alpha, static_cast<std::size_t>(order)))
+      stencil.weights.push_back(factorial * beta);
     return stencil;
   }
   const std::int64_t pairs = (order + 1) / 2;
   if (difference.accuracy < 2 || difference.accuracy % 2 != 0)
-    throw RequestError("finite difference", fmt::format("accuracy is {}, expected an even number", difference.accuracy));
+    throw RequestError("finite difference",
+                       fmt::format("accuracy is {}, expected an even number", difference.accuracy));
   if (alpha.empty())
     for (std::int64_t k = 1; k <= pairs + difference.accuracy / 2 - 1; ++k) alpha.push_back(static_cast<double>(k));
   if (static_cast<std::int64_t>(alpha.size()) < pairs)

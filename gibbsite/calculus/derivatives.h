@@ -16,8 +16,8 @@ namespace gibbsite {
 
 /// A function in the forms it is available in; `jet` may be empty.
 struct ScalarFunction {
-  EnergyFn value;                         ///< [B, *event] -> [B]
-  std::function<Jet(const Jet&)> jet;     ///< jet of [B, *event] -> jet of [B]
+  EnergyFn value;                      ///< [B, *event] -> [B]
+  std::function<Jet(const Jet&)> jet;  ///< jet of [B, *event] -> jet of [B]
 };
 
 enum class DerivativeMethod { kJet, kAutograd, kFiniteDifference };
@@ -65,6 +65,7 @@ struct ValueGradientLaplacian {
 };
 /// Exact: by jets one pass carries all first-order tangents and the summed second-order term, `chunk` coordinates at a time;
 /// without a jet, one reverse pass per coordinate. With `create_graph` everything can be differentiated.
-ValueGradientLaplacian laplacian(const ScalarFunction& f, const Tensor& x, bool create_graph = false, std::int64_t chunk = 64);
+ValueGradientLaplacian laplacian(const ScalarFunction& f, const Tensor& x, bool create_graph = false,
+                                 std::int64_t chunk = 64);
 
 }  // namespace gibbsite

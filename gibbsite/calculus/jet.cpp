@@ -14,7 +14,9 @@ Series series_of(const Jet& a) {
   return coefficients;
 }
 
-Jet jet_of(const Series& coefficients) { return {at::cat(coefficients), static_cast<std::int64_t>(coefficients.size()) - 1, 1}; }
+Jet jet_of(const Series& coefficients) {
+  return {at::cat(coefficients), static_cast<std::int64_t>(coefficients.size()) - 1, 1};
+}
 
 // Coefficient k of the product of two series.
 Tensor convolve(const Series& a, const Series& b, std::int64_t k, std::int64_t first = 0) {
@@ -30,8 +32,8 @@ Tensor convolve(const Series& a, const Series& b, std::int64_t k, std::int64_t f
 Tensor integrate(const Series& a, const Series& w, std::int64_t k) {
   Tensor sum;
   for (std::int64_t j = 1; j <= k; ++j) {
-    const Tensor term =
-        (static_cast<double>(j) / static_cast<double>(k)) * a[static_cast<std::size_t>(j)] * w[static_cast<std::size_t>(k - j)];
+    const Tensor term = (static_cast<double>(j) / static_cast<double>(k)) * a[static_cast<std::size_t>(j)] *
+                        w[static_cast<std::size_t>(k - j)];
     sum = sum.defined() ? sum + term : term;
   }
   return sum;
@@ -235,8 +237,8 @@ Jet operator*(const Jet& a, const Jet& b) {
   }
   const std::int64_t d = a.directions;
   const Tensor a0 = a.slice(0), b0 = b.slice(0), a1 = a.stacked().narrow(0, 1, d), b1 = b.stacked().narrow(0, 1, d);
-  return a.with(at::cat({a0 * b0, (a0 * b1 + a1 * b0).flatten(0, 1),
-                         a0 * b.slice(1 + d) + a.slice(1 + d) * b0 + (a1 * b1).sum(0)}));
+  return a.with(at::cat(
+      {a0 * b0, (a0 * b1 + a1 * b0).flatten(0, 1), a0 * b.slice(1 + d) + a.slice(1 + d) * b0 + (a1 * b1).sum(0)}));
 }
 
 Jet square(const Jet& a) { return a * a; }

@@ -122,7 +122,8 @@ Config& Config::at_path(const std::string& dotted) {
       node = &node->items_[std::stoul(key)];
     } else {
       if (node->kind_ != Kind::kTable && node->kind_ != Kind::kNone)
-        throw RequestError(node->origin_, fmt::format("'{}' goes through {}, which is {}", dotted, key, node->kind_name()));
+        throw RequestError(node->origin_,
+                           fmt::format("'{}' goes through {}, which is {}", dotted, key, node->kind_name()));
       if (!node->contains(key)) node->set(key, Config());
       node = const_cast<Config*>(node->find(key));
     }
@@ -132,8 +133,9 @@ Config& Config::at_path(const std::string& dotted) {
 }
 
 void Config::erase(const std::string& key) {
-  entries_.erase(std::remove_if(entries_.begin(), entries_.end(), [&](const auto& entry) { return entry.first == key; }),
-                 entries_.end());
+  entries_.erase(
+      std::remove_if(entries_.begin(), entries_.end(), [&](const auto& entry) { return entry.first == key; }),
+      entries_.end());
 }
 
 void Config::merge(const Config& other) {
@@ -142,7 +144,8 @@ void Config::merge(const Config& other) {
     return;
   }
   for (const auto& [key, value] : other.entries_) {
-    const auto mine = std::find_if(entries_.begin(), entries_.end(), [&, k = key](const auto& e) { return e.first == k; });
+    const auto mine =
+        std::find_if(entries_.begin(), entries_.end(), [&, k = key](const auto& e) { return e.first == k; });
     if (mine == entries_.end())
       entries_.emplace_back(key, value);
     else
@@ -162,8 +165,9 @@ void Config::require_all_read(const std::string& path) const {
     if (!value.read_) {
       const bool known = declared_.count(key) > 0;
       std::vector<std::string> candidates(declared_.begin(), declared_.end());
-      throw RequestError(value.origin_, known ? fmt::format("key '{}' is read by nothing in this recipe", full)
-                                              : fmt::format("unknown key '{}'", full),
+      throw RequestError(value.origin_,
+                         known ? fmt::format("key '{}' is read by nothing in this recipe", full)
+                               : fmt::format("unknown key '{}'", full),
                          known ? "remove it" : name_hint(key, candidates));
     }
     value.require_all_read(full);

@@ -12,7 +12,8 @@ std::string one_line(std::string text) {
 }  // namespace
 
 Error::Error(int exit_code, const std::string& where, const std::string& what, const std::string& hint)
-    : std::runtime_error(one_line((where.empty() ? "" : where + ": ") + what + (hint.empty() ? "" : " (" + hint + ")"))),
+    : std::runtime_error(
+          one_line((where.empty() ? "" : where + ": ") + what + (hint.empty() ? "" : " (" + hint + ")"))),
       exit_code_(exit_code) {}
 
 }  // namespace gibbsite

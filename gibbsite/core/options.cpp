@@ -44,7 +44,8 @@ void OptionReader::number(const std::string& name, T& value, const Range& range,
     try {
       return get(item);
     } catch (const RequestError&) {
-      throw RequestError(node->origin(), fmt::format("{}.{}: expected {}, got {}", path_, name, expected, item.kind_name()));
+      throw RequestError(node->origin(),
+                         fmt::format("{}.{}: expected {}, got {}", path_, name, expected, item.kind_name()));
     }
   };
   if constexpr (std::is_arithmetic_v<T>) {
@@ -52,7 +53,8 @@ void OptionReader::number(const std::string& name, T& value, const Range& range,
     if (!range.holds(static_cast<double>(value))) out_of_range(static_cast<double>(value));
   } else {
     if (node->kind() != Config::Kind::kArray)
-      throw RequestError(node->origin(), fmt::format("{}.{}: expected {}, got {}", path_, name, expected, node->kind_name()));
+      throw RequestError(node->origin(),
+                         fmt::format("{}.{}: expected {}, got {}", path_, name, expected, node->kind_name()));
     value.clear();
     for (const Config& item : node->items()) {
       value.push_back(convert(item));
@@ -66,16 +68,19 @@ void OptionReader::option(const std::string& name, bool& value, const std::strin
   const Config* node = find(name);
   if (!node) return;
   if (node->kind() != Config::Kind::kBoolean)
-    throw RequestError(node->origin(), fmt::format("{}.{}: expected true or false, got {}", path_, name, node->kind_name()));
+    throw RequestError(node->origin(),
+                       fmt::format("{}.{}: expected true or false, got {}", path_, name, node->kind_name()));
   value = node->boolean();
 }
 
 void OptionReader::option(const std::string& name, std::int64_t& value, const std::string&, Range range) {
-  number(name, value, range, [](const Config& c) { return c.integer(); }, "an integer");
+  number(
+      name, value, range, [](const Config& c) { return c.integer(); }, "an integer");
 }
 
 void OptionReader::option(const std::string& name, double& value, const std::string&, Range range) {
-  number(name, value, range, [](const Config& c) { return c.real(); }, "a number");
+  number(
+      name, value, range, [](const Config& c) { return c.real(); }, "a number");
 }
 
 void OptionReader::option(const std::string& name, std::string& value, const std::string&, Choices choices) {
@@ -85,17 +90,19 @@ void OptionReader::option(const std::string& name, std::string& value, const std
     throw RequestError(node->origin(), fmt::format("{}.{}: expected a string, got {}", path_, name, node->kind_name()));
   value = node->string();
   if (!choices.empty() && std::find(choices.begin(), choices.end(), value) == choices.end())
-    throw RequestError(node->origin(), fmt::format("{}.{} is '{}', expected one of {}", path_, name, value,
-                                                   fmt::join(choices, ", ")),
+    throw RequestError(node->origin(),
+                       fmt::format("{}.{} is '{}', expected one of {}", path_, name, value, fmt::join(choices, ", ")),
                        nearest_name(value, choices).empty() ? "" : name_hint(value, choices));
 }
 
 void OptionReader::option(const std::string& name, std::vector<std::int64_t>& value, const std::string&, Range range) {
-  number(name, value, range, [](const Config& c) { return c.integer(); }, "an array of integers");
+  number(
+      name, value, range, [](const Config& c) { return c.integer(); }, "an array of integers");
 }
 
 void OptionReader::option(const std::string& name, std::vector<double>& value, const std::string&, Range range) {
-  number(name, value, range, [](const Config& c) { return c.real(); }, "an array of numbers");
+  number(
+      name, value, range, [](const Config& c) { return c.real(); }, "an array of numbers");
 }
 
 // ---- describing
@@ -113,10 +120,12 @@ void OptionDescriber::option(const std::string& name, std::string& value, const 
   descriptions.push_back({name, "string", fmt::format("\"{}\"", value),
                           choices.empty() ? "" : fmt::format("one of {}", fmt::join(choices, ", ")), help});
 }
-void OptionDescriber::option(const std::string& name, std::vector<std::int64_t>& value, const std::string& help, Range range) {
+void OptionDescriber::option(const std::string& name, std::vector<std::int64_t>& value, const std::string& help,
+                             Range range) {
   descriptions.push_back({name, "integers", fmt::format("[{}]", fmt::join(value, ", ")), range.text(), help});
 }
-void OptionDescriber::option(const std::string& name, std::vector<double>& value, const std::string& help, Range range) {
+void OptionDescriber::option(const std::string& name, std::vector<double>& value, const std::string& help,
+                             Range range) {
   descriptions.push_back({name, "numbers", fmt::format("[{}]", fmt::join(value, ", ")), range.text(), help});
 }
 

@@ -45,7 +45,8 @@ class OptionVisitor {
   virtual void option(const std::string& name, std::string& value, const std::string& help, Choices choices = {}) = 0;
   virtual void option(const std::string& name, std::vector<std::int64_t>& value, const std::string& help,
                       Range range = {}) = 0;
-  virtual void option(const std::string& name, std::vector<double>& value, const std::string& help, Range range = {}) = 0;
+  virtual void option(const std::string& name, std::vector<double>& value, const std::string& help,
+                      Range range = {}) = 0;
 };
 
 struct OptionDescription {

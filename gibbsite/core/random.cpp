@@ -63,7 +63,8 @@ inline void sincos_turn(std::uint32_t word, float& sine, float& cosine) {
   const float t = static_cast<float>(k - (quadrant << 22)) * 3.74507028e-7f;  // 2 pi / 2^24
   const float z = t * t;
   const float s = ((-1.9515295891e-4f * z + 8.3321608736e-3f) * z - 1.6666654611e-1f) * z * t + t;
-  const float c = ((2.443315711809948e-5f * z - 1.388731625493765e-3f) * z + 4.166664568298827e-2f) * z * z - 0.5f * z + 1.0f;
+  const float c =
+      ((2.443315711809948e-5f * z - 1.388731625493765e-3f) * z + 4.166664568298827e-2f) * z * z - 0.5f * z + 1.0f;
   const bool swap = (quadrant & 1) != 0;
   const float a = swap ? c : s;
   const float b = swap ? s : c;
@@ -191,7 +192,9 @@ Tensor Rng::rademacher(at::IntArrayRef shape, const Tensor& like) {
 Tensor Rng::uniform(at::IntArrayRef shape, at::ScalarType dtype) {
   return draw(shape, dtype, at::kCPU, fill_uniform, false);
 }
-Tensor Rng::normal(at::IntArrayRef shape, at::ScalarType dtype) { return draw(shape, dtype, at::kCPU, fill_normal, false); }
+Tensor Rng::normal(at::IntArrayRef shape, at::ScalarType dtype) {
+  return draw(shape, dtype, at::kCPU, fill_normal, false);
+}
 Tensor Rng::normal_particles(at::IntArrayRef shape, const Tensor& like) {
   return draw(shape, like.scalar_type(), like.device(), fill_normal, true);
 }
@@ -200,7 +203,8 @@ Tensor Rng::uniform_particles(at::IntArrayRef shape, const Tensor& like) {
 }
 
 Tensor Rng::integers(at::IntArrayRef shape, std::int64_t n) {
-  if (n <= 0 || n > (std::int64_t{1} << 32)) throw WorkError("random", fmt::format("integers below {} are not available", n));
+  if (n <= 0 || n > (std::int64_t{1} << 32))
+    throw WorkError("random", fmt::format("integers below {} are not available", n));
   const std::int64_t rows = shape.empty() ? 1 : shape[0];
   const std::int64_t total = std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>());
   Tensor out = torch::empty(shape, torch::kLong);

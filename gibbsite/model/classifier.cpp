@@ -80,8 +80,8 @@ class ConvolutionalClassifier : public Classifier {
 std::unique_ptr<Energy> make_classifier(const ClassifierOptions& options, const ModelContext& context) {
   const std::int64_t smallest = std::int64_t{1} << kStages;
   if (context.event.size() != 3 || context.event[1] < smallest || context.event[2] < smallest)
-    throw RequestError("model", fmt::format("a classifier needs images [C, H, W] of at least {}x{}, got {}", smallest, smallest,
-                                            format_shape(context.event)));
+    throw RequestError("model", fmt::format("a classifier needs images [C, H, W] of at least {}x{}, got {}", smallest,
+                                            smallest, format_shape(context.event)));
   return std::make_unique<ConvolutionalClassifier>(options, context);
 }
 

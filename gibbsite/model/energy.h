@@ -47,8 +47,8 @@ ScalarFunction scalar_function(const Energy& energy);
 
 /// What a model is built from besides its options.
 struct ModelContext {
-  Shape event;                                 ///< shape of one data point
-  Rng init = Rng(0, "init");                   ///< parameters draw from streams "init/<parameter>"
+  Shape event;                ///< shape of one data point
+  Rng init = Rng(0, "init");  ///< parameters draw from streams "init/<parameter>"
   at::ScalarType dtype = at::kFloat;
   at::Device device = at::kCPU;
 };

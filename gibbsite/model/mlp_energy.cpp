@@ -1,5 +1,5 @@
-#include <gibbsite/model/mlp_energy.h>
 #include <gibbsite/core/error.h>
+#include <gibbsite/model/mlp_energy.h>
 #include <gibbsite/nn/head.h>
 #include <gibbsite/nn/mlp.h>
 #include <torch/types.h>

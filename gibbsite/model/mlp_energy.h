@@ -18,7 +18,8 @@ struct MlpEnergyOptions : NetworkOptions {
              {"linear", "quadratic"});
     o.option("skip", skip, "adds a linear map of the input");
     o.option("norm", norm, "composite layer norm before every activation");
-    o.option("confinement", confinement, "adds confinement ‖x‖²/2, so that the density is normalisable", non_negative());
+    o.option("confinement", confinement, "adds confinement ‖x‖²/2, so that the density is normalisable",
+             non_negative());
   }
 };
 

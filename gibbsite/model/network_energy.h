@@ -14,7 +14,8 @@ struct NetworkOptions {
   std::string operations = "fast";
   void declare(OptionVisitor& o) {
     o.option("activation", activation, "nonlinearity of every layer", activation_names());
-    o.option("operations", operations, "gibbsite's fast operations, or LibTorch's own as a baseline", {"fast", "stock"});
+    o.option("operations", operations, "gibbsite's fast operations, or LibTorch's own as a baseline",
+             {"fast", "stock"});
   }
 };
 

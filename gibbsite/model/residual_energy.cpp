@@ -24,8 +24,9 @@ struct Network {
 std::unique_ptr<Energy> make_residual_energy(const ResidualEnergyOptions& options, const ModelContext& context) {
   const std::int64_t smallest = std::int64_t{1} << options.stages;
   if (context.event.size() != 3 || context.event[1] < smallest || context.event[2] < smallest)
-    throw RequestError("model", fmt::format("a residual energy with {} stages needs images [C, H, W] of at least {}x{}, got {}",
-                                            options.stages, smallest, smallest, format_shape(context.event)));
+    throw RequestError("model",
+                       fmt::format("a residual energy with {} stages needs images [C, H, W] of at least {}x{}, got {}",
+                                   options.stages, smallest, smallest, format_shape(context.event)));
   Parameters parameters(context.init, context.dtype, context.device);
   ResidualShape shape;
   shape.channels = context.event[0];

@@ -12,10 +12,10 @@ namespace gibbsite {
 struct MlpShape {
   std::int64_t input = 0;
   std::vector<std::int64_t> hidden;
-  std::int64_t output = 0;          ///< 0: no output layer, the result is the last hidden activation
+  std::int64_t output = 0;  ///< 0: no output layer, the result is the last hidden activation
   Activation activation = Activation::kSilu;
-  bool skip = false;                ///< adds a linear map of the input, without bias, to the output
-  bool norm = false;                ///< layer norm before every activation
+  bool skip = false;  ///< adds a linear map of the input, without bias, to the output
+  bool norm = false;  ///< layer norm before every activation
 };
 
 class Mlp {

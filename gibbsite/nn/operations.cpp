@@ -19,12 +19,14 @@ struct Geometry {
     ctx->saved_data["stride"] = stride;
     ctx->saved_data["padding"] = padding;
   }
-  static Geometry of(AutogradContext* ctx) { return {ctx->saved_data["stride"].toInt(), ctx->saved_data["padding"].toInt()}; }
+  static Geometry of(AutogradContext* ctx) {
+    return {ctx->saved_data["stride"].toInt(), ctx->saved_data["padding"].toInt()};
+  }
 };
 
 Tensor raw_conv(const Tensor& x, const Tensor& w, const Geometry& geometry) {
-  return at::convolution(x, w, {}, {geometry.stride, geometry.stride}, {geometry.padding, geometry.padding}, {1, 1}, false,
-                         {0, 0}, 1);
+  return at::convolution(x, w, {}, {geometry.stride, geometry.stride}, {geometry.padding, geometry.padding}, {1, 1},
+                         false, {0, 0}, 1);
 }
 
 std::tuple<Tensor, Tensor> raw_backward(const Tensor& g, const Tensor& x, const Tensor& w, const Geometry& geometry,
@@ -39,7 +41,8 @@ struct ConvInput;
 struct ConvWeight;
 
 struct ConvForward : Function<ConvForward> {
-  static Tensor forward(AutogradContext* ctx, const Tensor& x, const Tensor& w, std::int64_t stride, std::int64_t padding) {
+  static Tensor forward(AutogradContext* ctx, const Tensor& x, const Tensor& w, std::int64_t stride,
+                        std::int64_t padding) {
     const Geometry geometry{stride, padding};
     geometry.save(ctx);
     ctx->save_for_backward({x, w});
@@ -50,8 +53,8 @@ struct ConvForward : Function<ConvForward> {
 
 // Gradient of <g, conv(x, w)> in x; x gives the shape only.
 struct ConvInput : Function<ConvInput> {
-  static Tensor forward(AutogradContext* ctx, const Tensor& g, const Tensor& w, const Tensor& shape, std::int64_t stride,
-                        std::int64_t padding) {
+  static Tensor forward(AutogradContext* ctx, const Tensor& g, const Tensor& w, const Tensor& shape,
+                        std::int64_t stride, std::int64_t padding) {
     const Geometry geometry{stride, padding};
     geometry.save(ctx);
     ctx->save_for_backward({g, w});
@@ -62,8 +65,8 @@ struct ConvInput : Function<ConvInput> {
 
 // Gradient of <g, conv(x, w)> in w; `shape` gives the shape of w only.
 struct ConvWeight : Function<ConvWeight> {
-  static Tensor forward(AutogradContext* ctx, const Tensor& g, const Tensor& x, const Tensor& shape, std::int64_t stride,
-                        std::int64_t padding) {
+  static Tensor forward(AutogradContext* ctx, const Tensor& g, const Tensor& x, const Tensor& shape,
+                        std::int64_t stride, std::int64_t padding) {
     const Geometry geometry{stride, padding};
     geometry.save(ctx);
     ctx->save_for_backward({g, x});
@@ -144,7 +147,8 @@ struct Join : Function<Join> {
   }
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
     const bool need_bias = ctx->needs_input_grad(2);
-    return {grads[0], grads[0], need_bias ? sum_to_channel(grads[0], ctx->saved_data["batch"].toInt()) : Tensor(), Tensor()};
+    return {grads[0], grads[0], need_bias ? sum_to_channel(grads[0], ctx->saved_data["batch"].toInt()) : Tensor(),
+            Tensor()};
   }
 };
 
@@ -256,11 +260,13 @@ Stock layer_norm(const Stock& x, const Tensor& weight, const Tensor& bias) {
 }
 
 Tensor instance_norm(const Tensor& x, const Tensor& weight, const Tensor& bias) {
-  const Tensor w = weight.defined() ? weight.view({-1, 1, 1}) : weight, b = bias.defined() ? bias.view({-1, 1, 1}) : bias;
+  const Tensor w = weight.defined() ? weight.view({-1, 1, 1}) : weight,
+               b = bias.defined() ? bias.view({-1, 1, 1}) : bias;
   return affine(normalise(x, {2, 3}), w, b);
 }
 Jet instance_norm(const Jet& x, const Tensor& weight, const Tensor& bias) {
-  const Tensor w = weight.defined() ? weight.view({-1, 1, 1}) : weight, b = bias.defined() ? bias.view({-1, 1, 1}) : bias;
+  const Tensor w = weight.defined() ? weight.view({-1, 1, 1}) : weight,
+               b = bias.defined() ? bias.view({-1, 1, 1}) : bias;
   return affine(normalise(x, {2, 3}), w, b);
 }
 Stock instance_norm(const Stock& x, const Tensor& weight, const Tensor& bias) {

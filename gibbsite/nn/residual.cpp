@@ -29,7 +29,8 @@ ResidualNet::ResidualNet(Parameters& parameters, const std::string& name, const 
       if (shape.norm)
         for (int i = 0; i < 2; ++i) {
           const std::string norm = layer + ".norm" + std::to_string(i + 1);
-          block.norms[i] = {parameters.constant(norm + ".weight", {in}, 1), parameters.constant(norm + ".bias", {in}, 0)};
+          block.norms[i] = {parameters.constant(norm + ".weight", {in}, 1),
+                            parameters.constant(norm + ".bias", {in}, 0)};
         }
       blocks_.push_back(block);
       in = out;

@@ -15,7 +15,7 @@ struct ResidualShape {
   std::int64_t stages = 3;    ///< each halves the resolution
   std::int64_t blocks = 3;    ///< per stage, the first of them halves
   Activation activation = Activation::kNormalisedSoftplus;
-  bool norm = false;          ///< instance norm before every activation
+  bool norm = false;  ///< instance norm before every activation
 };
 
 /// Pre-activation blocks: f, 3x3 without bias, f, 3x3 with bias, 2x2 average pool where the resolution halves; the shortcut is

@@ -12,8 +12,8 @@ class ContrastiveDivergence : public Objective {
       : options_(options),
         energy_(*parts.energy),
         kernel_(parts.kernel),
-        buffer_(std::make_unique<ReplayBuffer>(options, fresh_starts(options, parts.data_example), parts.rng.stream("replay"),
-                                               parts.data_example)) {}
+        buffer_(std::make_unique<ReplayBuffer>(options, fresh_starts(options, parts.data_example),
+                                               parts.rng.stream("replay"), parts.data_example)) {}
 
   Loss operator()(const Batch& batch, Rng& rng) const override {
     Tensor positive = batch.x;
@@ -28,7 +28,8 @@ class ContrastiveDivergence : public Objective {
     Tensor loss = gap;
     if (options_.magnitude > 0)
       loss = loss + options_.magnitude * (data_energy.square().mean() + model_energy.square().mean());
-    return {loss, {{"loss", loss.detach()}, {"energy_gap", gap.detach()}, {"data_energy", data_energy.detach().mean()}}};
+    return {loss,
+            {{"loss", loss.detach()}, {"energy_gap", gap.detach()}, {"data_energy", data_energy.detach().mean()}}};
   }
 
   NamedTensors state() const override { return buffer_->state(); }
@@ -51,7 +52,8 @@ class ContrastiveDivergence : public Objective {
 
 }  // namespace
 
-std::unique_ptr<Objective> make_contrastive_divergence(const ContrastiveDivergenceOptions& options, const ObjectiveParts& parts) {
+std::unique_ptr<Objective> make_contrastive_divergence(const ContrastiveDivergenceOptions& options,
+                                                       const ObjectiveParts& parts) {
   if (!parts.energy) throw RequestError("objective", "pcd needs an energy model");
   if (!parts.kernel) throw RequestError("objective", "pcd needs a sampler for its negatives", "add a [sampler] table");
   if (!parts.data_example.defined()) throw RequestError("objective", "pcd needs data");

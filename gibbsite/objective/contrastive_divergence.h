@@ -26,6 +26,7 @@ struct ContrastiveDivergenceOptions : ReplayOptions {
 };
 
 /// Needs an energy and a kernel. Logs energy_gap, mean E(x⁺) - mean E(x⁻).
-std::unique_ptr<Objective> make_contrastive_divergence(const ContrastiveDivergenceOptions& options, const ObjectiveParts& parts);
+std::unique_ptr<Objective> make_contrastive_divergence(const ContrastiveDivergenceOptions& options,
+                                                       const ObjectiveParts& parts);
 
 }  // namespace gibbsite

@@ -8,7 +8,8 @@ namespace {
 
 class CrossEntropy : public Objective {
  public:
-  CrossEntropy(const CrossEntropyOptions& options, const Classifier& classifier) : options_(options), classifier_(classifier) {}
+  CrossEntropy(const CrossEntropyOptions& options, const Classifier& classifier)
+      : options_(options), classifier_(classifier) {}
 
   Loss operator()(const Batch& batch, Rng& rng) const override {
     if (!batch.label.defined()) throw WorkError("cross_entropy", "the data have no labels");
@@ -34,7 +35,8 @@ class CrossEntropy : public Objective {
     };
     const Tensor row = torch::arange(rows, offset.options()).view({rows, 1, 1, 1});
     const Tensor channel = torch::arange(x.size(1), offset.options()).view({1, -1, 1, 1});
-    return padded.index({row, channel, lines(0, height).view({rows, 1, height, 1}), lines(1, width).view({rows, 1, 1, width})});
+    return padded.index(
+        {row, channel, lines(0, height).view({rows, 1, height, 1}), lines(1, width).view({rows, 1, 1, width})});
   }
 };
 

@@ -26,7 +26,8 @@ NamedTensors logged(const Tensor& loss, NamedTensors more = {}) {
 
 class ExactScoreMatching : public Objective {
  public:
-  ExactScoreMatching(const ExactScoreMatchingOptions& options, const Energy& energy) : options_(options), energy_(energy) {}
+  ExactScoreMatching(const ExactScoreMatchingOptions& options, const Energy& energy)
+      : options_(options), energy_(energy) {}
   Loss operator()(const Batch& batch, Rng&) const override {
     ScalarFunction f;
     f.value = energy_.fitted(batch.x);
@@ -110,11 +111,13 @@ Tensor denoising_residual(const Energy& energy, const Tensor& x, const Tensor& n
 
 class DenoisingScoreMatching : public Objective {
  public:
-  DenoisingScoreMatching(const DenoisingScoreMatchingOptions& options, const Energy& energy) : options_(options), energy_(energy) {}
+  DenoisingScoreMatching(const DenoisingScoreMatchingOptions& options, const Energy& energy)
+      : options_(options), energy_(energy) {}
   Loss operator()(const Batch& batch, Rng& rng) const override {
     const double variance = options_.sigma * options_.sigma;
     const Tensor noise = options_.sigma * rng.normal(batch.x.sizes(), batch.x);
-    const Tensor loss = (0.5 * weight(batch.x, variance)) * denoising_residual(energy_, batch.x, noise, variance).mean();
+    const Tensor loss =
+        (0.5 * weight(batch.x, variance)) * denoising_residual(energy_, batch.x, noise, variance).mean();
     return {loss, logged(loss)};
   }
 
@@ -132,7 +135,8 @@ class DenoisingScoreMatching : public Objective {
 
 class MultiscaleDenoising : public Objective {
  public:
-  MultiscaleDenoising(const MultiscaleDenoisingOptions& options, const Energy& energy) : options_(options), energy_(energy) {}
+  MultiscaleDenoising(const MultiscaleDenoisingOptions& options, const Energy& energy)
+      : options_(options), energy_(energy) {}
   Loss operator()(const Batch& batch, Rng& rng) const override {
     const std::int64_t rows = batch.x.size(0), whole = batch.global_size > 0 ? batch.global_size : rows;
     // The grid runs over the global batch, so that shards of a batch use their own part of it.
@@ -152,32 +156,38 @@ class MultiscaleDenoising : public Objective {
 
 }  // namespace
 
-std::unique_ptr<Objective> make_exact_score_matching(const ExactScoreMatchingOptions& options, const ObjectiveParts& parts) {
+std::unique_ptr<Objective> make_exact_score_matching(const ExactScoreMatchingOptions& options,
+                                                     const ObjectiveParts& parts) {
   const Energy& energy = require_energy(parts, "exact_score_matching");
   require_jet(energy, options.derivative);
   return std::make_unique<ExactScoreMatching>(options, energy);
 }
 
-std::unique_ptr<Objective> make_sliced_score_matching(const SlicedScoreMatchingOptions& options, const ObjectiveParts& parts) {
+std::unique_ptr<Objective> make_sliced_score_matching(const SlicedScoreMatchingOptions& options,
+                                                      const ObjectiveParts& parts) {
   const Energy& energy = require_energy(parts, "ssm");
   require_jet(energy, options.derivative);
   return std::make_unique<SlicedScoreMatching>(options, energy, false);
 }
 
-std::unique_ptr<Objective> make_sliced_score_matching_vr(const SlicedScoreMatchingOptions& options, const ObjectiveParts& parts) {
+std::unique_ptr<Objective> make_sliced_score_matching_vr(const SlicedScoreMatchingOptions& options,
+                                                         const ObjectiveParts& parts) {
   const Energy& energy = require_energy(parts, "ssm_vr");
   require_jet(energy, options.derivative);
   return std::make_unique<SlicedScoreMatching>(options, energy, true);
 }
 
-std::unique_ptr<Objective> make_denoising_score_matching(const DenoisingScoreMatchingOptions& options, const ObjectiveParts& parts) {
+std::unique_ptr<Objective> make_denoising_score_matching(const DenoisingScoreMatchingOptions& options,
+                                                         const ObjectiveParts& parts) {
   return std::make_unique<DenoisingScoreMatching>(options, require_energy(parts, "dsm"));
 }
 
-std::unique_ptr<Objective> make_multiscale_denoising(const MultiscaleDenoisingOptions& options, const ObjectiveParts& parts) {
+std::unique_ptr<Objective> make_multiscale_denoising(const MultiscaleDenoisingOptions& options,
+                                                     const ObjectiveParts& parts) {
   const Energy& energy = require_energy(parts, "mdsm");
   if (options.sigma_max < options.sigma_min)
-    throw RequestError("objective.sigma_max", fmt::format("{} is below sigma_min {}", options.sigma_max, options.sigma_min));
+    throw RequestError("objective.sigma_max",
+                       fmt::format("{} is below sigma_min {}", options.sigma_max, options.sigma_min));
   return std::make_unique<MultiscaleDenoising>(options, energy);
 }
 

@@ -23,7 +23,8 @@ struct ExactScoreMatchingOptions {
     o.option("chunk", chunk, "coordinates carried in one jet pass", at_least(1));
   }
 };
-std::unique_ptr<Objective> make_exact_score_matching(const ExactScoreMatchingOptions& options, const ObjectiveParts& parts);
+std::unique_ptr<Objective> make_exact_score_matching(const ExactScoreMatchingOptions& options,
+                                                     const ObjectiveParts& parts);
 
 struct SlicedScoreMatchingOptions {
   std::string derivative = "jet";
@@ -38,13 +39,16 @@ struct SlicedScoreMatchingOptions {
     o.option("projection", projection, "law of the direction v, E[v vᵀ] = I", {"rademacher", "gaussian", "sphere"});
     o.option("projections", projections, "directions per example", at_least(1));
     o.option("noise", noise, "standard deviation of Gaussian noise added to the batch", non_negative());
-    o.option("weight", weight, "one, or per_dimension: 1/d as the finite-difference paper prints it", {"one", "per_dimension"});
+    o.option("weight", weight, "one, or per_dimension: 1/d as the finite-difference paper prints it",
+             {"one", "per_dimension"});
     o.option("epsilon", epsilon, "finite-difference step, the length of the displacement", positive());
     o.option("batched", batched, "evaluate the finite-difference points in one batch");
   }
 };
-std::unique_ptr<Objective> make_sliced_score_matching(const SlicedScoreMatchingOptions& options, const ObjectiveParts& parts);
-std::unique_ptr<Objective> make_sliced_score_matching_vr(const SlicedScoreMatchingOptions& options, const ObjectiveParts& parts);
+std::unique_ptr<Objective> make_sliced_score_matching(const SlicedScoreMatchingOptions& options,
+                                                      const ObjectiveParts& parts);
+std::unique_ptr<Objective> make_sliced_score_matching_vr(const SlicedScoreMatchingOptions& options,
+                                                         const ObjectiveParts& parts);
 
 struct DenoisingScoreMatchingOptions {
   double sigma = 0.1;
@@ -55,7 +59,8 @@ struct DenoisingScoreMatchingOptions {
              {"one", "variance", "variance_squared", "per_dimension"});
   }
 };
-std::unique_ptr<Objective> make_denoising_score_matching(const DenoisingScoreMatchingOptions& options, const ObjectiveParts& parts);
+std::unique_ptr<Objective> make_denoising_score_matching(const DenoisingScoreMatchingOptions& options,
+                                                         const ObjectiveParts& parts);
 
 struct MultiscaleDenoisingOptions {
   double sigma = 0.1;
@@ -64,11 +69,14 @@ struct MultiscaleDenoisingOptions {
   double factor = 1e-4;
   void declare(OptionVisitor& o) {
     o.option("sigma", sigma, "σ₀, the noise level the model represents", positive());
-    o.option("sigma_min", sigma_min, "smallest noise level; levels are evenly spaced over the global batch", positive());
+    o.option("sigma_min", sigma_min, "smallest noise level; levels are evenly spaced over the global batch",
+             positive());
     o.option("sigma_max", sigma_max, "largest noise level", positive());
-    o.option("factor", factor, "the loss is factor/σ_b² ‖s + n/σ₀²‖²: the paper's constant, twice our definition's ½", positive());
+    o.option("factor", factor, "the loss is factor/σ_b² ‖s + n/σ₀²‖²: the paper's constant, twice our definition's ½",
+             positive());
   }
 };
-std::unique_ptr<Objective> make_multiscale_denoising(const MultiscaleDenoisingOptions& options, const ObjectiveParts& parts);
+std::unique_ptr<Objective> make_multiscale_denoising(const MultiscaleDenoisingOptions& options,
+                                                     const ObjectiveParts& parts);
 
 }  // namespace gibbsite

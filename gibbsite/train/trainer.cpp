@@ -34,7 +34,9 @@ void TrainOptions::declare(OptionVisitor& o) {
   o.option("snapshot_every", snapshot_every, "steps between the states that a diverging run can return to",
            at_least(1));
   o.option("gradient_blowup", gradient_blowup,
-           "a gradient norm beyond this many times its running median, with a loss that jumps out of its recent range, is divergence; 0: not checked", non_negative());
+           "a gradient norm beyond this many times its running median, with a loss that jumps out of its recent range, "
+           "is divergence; 0: not checked",
+           non_negative());
   o.option("energy_gap_limit", energy_gap_limit,
            "an energy gap between negatives and data beyond this magnitude is divergence; 0: not checked",
            non_negative());
@@ -360,8 +362,8 @@ std::optional<std::string> Trainer::State::divergence(PhaseState& phase, std::in
       // range, by more than that range, is a large one a failure.
       const bool loss_jumped = value > highest + (highest - lowest);
       if (*middle > 0 && norm > options().gradient_blowup * *middle && loss_jumped)
-        return fmt::format("the gradient norm {:.4g} is {:.3g} times its running median and the loss jumped to {:.4g}", norm,
-                           norm / *middle, value);
+        return fmt::format("the gradient norm {:.4g} is {:.3g} times its running median and the loss jumped to {:.4g}",
+                           norm, norm / *middle, value);
     }
   }
   norms[own % kMedianWindow] = norm;

@@ -53,10 +53,13 @@ TEST(DirectionalDerivative, FiniteDifferencesConvergeAtTheirOrder) {
         FiniteDifference difference;
         difference.epsilon = epsilon;
         difference.accuracy = accuracy;
-        const Tensor batched = directional_derivative(f.function(), x, v, order, DerivativeMethod::kFiniteDifference, false, difference);
+        const Tensor batched =
+            directional_derivative(f.function(), x, v, order, DerivativeMethod::kFiniteDifference, false, difference);
         difference.batched = false;
-        const Tensor sequential = directional_derivative(f.function(), x, v, order, DerivativeMethod::kFiniteDifference, false, difference);
-        EXPECT_LE((batched - sequential).abs().max().item<double>(), 1e-9 * std::max(1.0, batched.abs().max().item<double>()) / std::pow(epsilon, order));
+        const Tensor sequential =
+            directional_derivative(f.function(), x, v, order, DerivativeMethod::kFiniteDifference, false, difference);
+        EXPECT_LE((batched - sequential).abs().max().item<double>(),
+                  1e-9 * std::max(1.0, batched.abs().max().item<double>()) / std::pow(epsilon, order));
         errors.push_back((batched - f.derivative(x, v, order)).abs().max().item<double>());
       }
       EXPECT_NEAR(std::log2(errors[0] / errors[1]), accuracy, 0.35) << order << " " << accuracy;
@@ -71,7 +74,8 @@ TEST(DirectionalDerivative, StencilsOfTheSheet) {
     for (int k = 0; k < pairs; ++k) {
       EXPECT_EQ(stencil.points[static_cast<std::size_t>(2 * k)], k + 1);
       EXPECT_NEAR(stencil.weights[static_cast<std::size_t>(2 * k)], expected[order - 1][k], 1e-12) << order;
-      EXPECT_NEAR(stencil.weights[static_cast<std::size_t>(2 * k + 1)], (order % 2 == 0 ? 1 : -1) * expected[order - 1][k], 1e-12);
+      EXPECT_NEAR(stencil.weights[static_cast<std::size_t>(2 * k + 1)],
+                  (order % 2 == 0 ? 1 : -1) * expected[order - 1][k], 1e-12);
     }
     EXPECT_EQ(stencil.points.size(), static_cast<std::size_t>(order % 2 == 0 ? 2 * pairs + 1 : 2 * pairs));
   }
@@ -94,8 +98,12 @@ TEST(DirectionalDerivative, OneSidedErrorIsFirstOrder) {
     FiniteDifference difference;
     difference.epsilon = epsilon;
     difference.one_sided = true;
-    errors.push_back((directional_derivative(f.function(), x, v, 2, DerivativeMethod::kFiniteDifference, false, difference) -
-                      f.derivative(x, v, 2)).abs().max().item<double>());
+    errors.push_back(
+        (directional_derivative(f.function(), x, v, 2, DerivativeMethod::kFiniteDifference, false, difference) -
+         f.derivative(x, v, 2))
+            .abs()
+            .max()
+            .item<double>());
   }
   EXPECT_NEAR(std::log2(errors[0] / errors[1]), 1, 0.15);
 }
@@ -106,7 +114,8 @@ TEST(SecondOrder, ThreeMethodsAgree) {
   const Tensor x = rng.normal({6, 4}, at::kDouble), v = rng.normal({6, 4}, at::kDouble);
   FiniteDifference difference;
   difference.epsilon = 1e-4;
-  for (const DerivativeMethod method : {DerivativeMethod::kJet, DerivativeMethod::kAutograd, DerivativeMethod::kFiniteDifference}) {
+  for (const DerivativeMethod method :
+       {DerivativeMethod::kJet, DerivativeMethod::kAutograd, DerivativeMethod::kFiniteDifference}) {
     const double tolerance = method == DerivativeMethod::kFiniteDifference ? 1e-5 : 1e-12;
     const SecondOrder s = second_order(f.function(), x, v, method, difference);
     EXPECT_TRUE(at::allclose(s.value, f.derivative(x, v, 0), tolerance, tolerance));

@@ -67,7 +67,8 @@ TEST(Jet, ElementwiseFunctionsEqualNestedAutogradToOrderSix) {
     const std::vector<Tensor> truth = nested(rule.plain, x, v, 6);
     for (const int order : {1, 2, 6}) {
       const Jet y = rule.jet(seed_jet(x, v, order));
-      for (int k = 0; k <= order; ++k) expect_close(y.derivative(k), truth[static_cast<std::size_t>(k)], 1e-10, rule.name);
+      for (int k = 0; k <= order; ++k)
+        expect_close(y.derivative(k), truth[static_cast<std::size_t>(k)], 1e-10, rule.name);
     }
   }
 }

@@ -52,7 +52,8 @@ TEST(Rng, NormalsFollowLibmAndTheVectorFormIsTheScalarForm) {
   words[2] = 0xffffffffu;  // uniform exactly one
   std::vector<float> vector_form(words.size()), scalar_form(words.size());
   box_muller(words.data(), vector_form.data(), pairs);
-  for (int i = 0; i < pairs; ++i) box_muller(&words[2 * static_cast<unsigned>(i)], &scalar_form[2 * static_cast<unsigned>(i)], 1);
+  for (int i = 0; i < pairs; ++i)
+    box_muller(&words[2 * static_cast<unsigned>(i)], &scalar_form[2 * static_cast<unsigned>(i)], 1);
   for (std::size_t i = 0; i < words.size(); i += 2) {
     EXPECT_EQ(vector_form[i], scalar_form[i]);
     EXPECT_EQ(vector_form[i + 1], scalar_form[i + 1]);

@@ -63,17 +63,20 @@ TEST(EnergyTable, Contract) {
 // Orders 1 to 6 by jets against nested reverse passes through LibTorch's own operations.
 TEST(Energy, JetsOfOrderSixEqualNestedAutograd) {
   const auto mlp = [](const char* operations) {
-    return Config::table({{"hidden", Config::array({Config(16), Config(16), Config(16)})}, {"operations", Config(operations)}});
+    return Config::table(
+        {{"hidden", Config::array({Config(16), Config(16), Config(16)})}, {"operations", Config(operations)}});
   };
   const auto residual = [](const char* operations) {
-    return Config::table({{"filters", Config(2)}, {"stages", Config(2)}, {"blocks", Config(2)}, {"operations", Config(operations)}});
+    return Config::table(
+        {{"filters", Config(2)}, {"stages", Config(2)}, {"blocks", Config(2)}, {"operations", Config(operations)}});
   };
   struct Case {
     const char* name;
     Shape event;
     Config fast, stock;
   };
-  for (const Case& c : {Case{"mlp", {5}, mlp("fast"), mlp("stock")}, Case{"residual", {1, 8, 8}, residual("fast"), residual("stock")}}) {
+  for (const Case& c : {Case{"mlp", {5}, mlp("fast"), mlp("stock")},
+                        Case{"residual", {1, 8, 8}, residual("fast"), residual("stock")}}) {
     auto fast = make(c.name, c.event, c.fast), stock = make(c.name, c.event, c.stock);
     const Tensor x = points(c.event, 3), v = points(c.event, 3, "v");
     for (std::int64_t order = 1; order <= 6; ++order) {
@@ -104,8 +107,12 @@ TEST(Classifier, EnergyIsMinusLogSumOfExpLogits) {
 }
 
 TEST(MlpEnergy, SkipNormConfinementAndQuadraticHeadKeepTheirJets) {
-  const Config options = Config::table({{"hidden", Config::array({Config(6), Config(6)})}, {"skip", Config(true)}, {"norm", Config(true)},
-                                        {"confinement", Config(0.3)}, {"head", Config("quadratic")}, {"activation", Config("tanh")}});
+  const Config options = Config::table({{"hidden", Config::array({Config(6), Config(6)})},
+                                        {"skip", Config(true)},
+                                        {"norm", Config(true)},
+                                        {"confinement", Config(0.3)},
+                                        {"head", Config("quadratic")},
+                                        {"activation", Config("tanh")}});
   auto energy = make("mlp", {3}, options);
   const Tensor x = points({3}, 4), v = points({3}, 4, "v");
   const ScalarFunction f = scalar_function(*energy);

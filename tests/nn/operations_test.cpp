@@ -17,7 +17,7 @@ Tensor grad(const Tensor& y, const Tensor& x) {
 
 struct Layer {
   const char* name;
-  std::function<Tensor(const Tensor& x, const Tensor& w)> fast;   ///< gibbsite's operation
+  std::function<Tensor(const Tensor& x, const Tensor& w)> fast;  ///< gibbsite's operation
   std::function<Jet(const Jet& x, const Tensor& w)> jet;
   std::function<Tensor(const Tensor& x, const Tensor& w)> plain;  ///< LibTorch's elementary operations
   Shape x, w;
@@ -35,7 +35,8 @@ Tensor plain_conv(const Tensor& x, const Tensor& w, std::int64_t padding) {  // 
   for (std::int64_t i = 0; i < w.size(2); ++i)
     for (std::int64_t j = 0; j < w.size(3); ++j) {
       const Tensor window = padded.narrow(2, i, height).narrow(3, j, width);
-      const Tensor term = (window.unsqueeze(1) * w.select(3, j).select(2, i).unsqueeze(0).unsqueeze(-1).unsqueeze(-1)).sum(2);
+      const Tensor term =
+          (window.unsqueeze(1) * w.select(3, j).select(2, i).unsqueeze(0).unsqueeze(-1).unsqueeze(-1)).sum(2);
       sum = sum.defined() ? sum + term : term;
     }
   return sum;
@@ -44,41 +45,88 @@ Tensor plain_conv(const Tensor& x, const Tensor& w, std::int64_t padding) {  // 
 std::vector<Layer> layers() {
   const Shape image = {3, 2, 4, 4};
   return {
-      {"lin", [](const Tensor& x, const Tensor& w) { return lin(x, w, w.select(1, 0)); },
+      {"lin",
+       [](const Tensor& x, const Tensor& w) { return lin(x, w, w.select(1, 0)); },
        [](const Jet& x, const Tensor& w) { return lin(x, w, w.select(1, 0)); },
-       [](const Tensor& x, const Tensor& w) { return (x.unsqueeze(1) * w).sum(2) + w.select(1, 0); }, {3, 5}, {4, 5}},
-      {"conv3", [](const Tensor& x, const Tensor& w) { return conv(x, w, 1, 1); },
+       [](const Tensor& x, const Tensor& w) { return (x.unsqueeze(1) * w).sum(2) + w.select(1, 0); },
+       {3, 5},
+       {4, 5}},
+      {"conv3",
+       [](const Tensor& x, const Tensor& w) { return conv(x, w, 1, 1); },
        [](const Jet& x, const Tensor& w) { return conv(x, w, 1, 1); },
-       [](const Tensor& x, const Tensor& w) { return plain_conv(x, w, 1); }, image, {3, 2, 3, 3}},
-      {"conv1", [](const Tensor& x, const Tensor& w) { return conv(x, w, 1, 0); },
+       [](const Tensor& x, const Tensor& w) { return plain_conv(x, w, 1); },
+       image,
+       {3, 2, 3, 3}},
+      {"conv1",
+       [](const Tensor& x, const Tensor& w) { return conv(x, w, 1, 0); },
        [](const Jet& x, const Tensor& w) { return conv(x, w, 1, 0); },
-       [](const Tensor& x, const Tensor& w) { return plain_conv(x, w, 0); }, image, {3, 2, 1, 1}},
-      {"residual", [](const Tensor& x, const Tensor& w) { return join(conv(x, w, 1, 1), x, w.select(3, 0).select(2, 0).select(1, 0)); },
-       [](const Jet& x, const Tensor& w) { return join(conv(x, w, 1, 1), x, w.select(3, 0).select(2, 0).select(1, 0)); },
+       [](const Tensor& x, const Tensor& w) { return plain_conv(x, w, 0); },
+       image,
+       {3, 2, 1, 1}},
+      {"residual",
+       [](const Tensor& x, const Tensor& w) {
+         return join(conv(x, w, 1, 1), x, w.select(3, 0).select(2, 0).select(1, 0));
+       },
+       [](const Jet& x, const Tensor& w) {
+         return join(conv(x, w, 1, 1), x, w.select(3, 0).select(2, 0).select(1, 0));
+       },
        [](const Tensor& x, const Tensor& w) {
          return plain_conv(x, w, 1) + x + w.select(3, 0).select(2, 0).select(1, 0).view({1, -1, 1, 1});
-       }, image, {2, 2, 3, 3}},
-      {"bias", [](const Tensor& x, const Tensor& w) { return add_bias(x * 1.5, w); },
+       },
+       image,
+       {2, 2, 3, 3}},
+      {"bias",
+       [](const Tensor& x, const Tensor& w) { return add_bias(x * 1.5, w); },
        [](const Jet& x, const Tensor& w) { return add_bias(x * 1.5, w); },
-       [](const Tensor& x, const Tensor& w) { return x * 1.5 + w.view({1, -1, 1, 1}); }, image, {2}},
-      {"pool", [](const Tensor& x, const Tensor&) { return pool(x); }, [](const Jet& x, const Tensor&) { return pool(x); },
-       [](const Tensor& x, const Tensor&) { return x.view({3, 2, 2, 2, 2, 2}).mean({3, 5}); }, image, {1}},
-      {"flatten", [](const Tensor& x, const Tensor&) { return flattened(x); },
+       [](const Tensor& x, const Tensor& w) {
+         return x * 1.5 + w.view({1, -1, 1, 1});
+       },
+       image,
+       {2}},
+      {"pool",
+       [](const Tensor& x, const Tensor&) { return pool(x); },
+       [](const Jet& x, const Tensor&) { return pool(x); },
+       [](const Tensor& x, const Tensor&) {
+         return x.view({3, 2, 2, 2, 2, 2}).mean({3, 5});
+       },
+       image,
+       {1}},
+      {"flatten",
+       [](const Tensor& x, const Tensor&) { return flattened(x); },
        [](const Jet& x, const Tensor&) { return flattened(x); },
-       [](const Tensor& x, const Tensor&) { return x.reshape({3, 32}); }, image, {1}},
-      {"concatenate", [](const Tensor& x, const Tensor&) { return concatenate(x, squared(x)); },
+       [](const Tensor& x, const Tensor&) {
+         return x.reshape({3, 32});
+       },
+       image,
+       {1}},
+      {"concatenate",
+       [](const Tensor& x, const Tensor&) { return concatenate(x, squared(x)); },
        [](const Jet& x, const Tensor&) { return concatenate(x, squared(x)); },
-       [](const Tensor& x, const Tensor&) { return torch::cat({x, x * x}, 1); }, image, {1}},
-      {"layer_norm", [](const Tensor& x, const Tensor& w) { return layer_norm(x, w, w); },
+       [](const Tensor& x, const Tensor&) {
+         return torch::cat({x, x * x}, 1);
+       },
+       image,
+       {1}},
+      {"layer_norm",
+       [](const Tensor& x, const Tensor& w) { return layer_norm(x, w, w); },
        [](const Jet& x, const Tensor& w) { return layer_norm(x, w, w); },
-       [](const Tensor& x, const Tensor& w) { return plain_norm(x, {1}) * w + w; }, {3, 5}, {5}},
-      {"instance_norm", [](const Tensor& x, const Tensor& w) { return instance_norm(x, w, w); },
+       [](const Tensor& x, const Tensor& w) { return plain_norm(x, {1}) * w + w; },
+       {3, 5},
+       {5}},
+      {"instance_norm",
+       [](const Tensor& x, const Tensor& w) { return instance_norm(x, w, w); },
        [](const Jet& x, const Tensor& w) { return instance_norm(x, w, w); },
-       [](const Tensor& x, const Tensor& w) { return plain_norm(x, {2, 3}) * w.view({-1, 1, 1}) + w.view({-1, 1, 1}); },
-       image, {2}},
-      {"total", [](const Tensor& x, const Tensor&) { return total(times(x, x)); },
+       [](const Tensor& x, const Tensor& w) {
+         return plain_norm(x, {2, 3}) * w.view({-1, 1, 1}) + w.view({-1, 1, 1});
+       },
+       image,
+       {2}},
+      {"total",
+       [](const Tensor& x, const Tensor&) { return total(times(x, x)); },
        [](const Jet& x, const Tensor&) { return total(times(x, x)); },
-       [](const Tensor& x, const Tensor&) { return (x * x).flatten(1).sum(1); }, image, {1}},
+       [](const Tensor& x, const Tensor&) { return (x * x).flatten(1).sum(1); },
+       image,
+       {1}},
   };
 }
 
@@ -115,7 +163,8 @@ TEST(Operations, ThirdDerivativesEqualElementaryOperations) {
 TEST(Operations, JetsEqualNestedAutograd) {
   for (const Layer& layer : layers()) {
     Rng rng(2, layer.name);
-    const Tensor x = rng.normal(layer.x, at::kDouble), w = rng.normal(layer.w, at::kDouble), v = rng.normal(layer.x, at::kDouble);
+    const Tensor x = rng.normal(layer.x, at::kDouble), w = rng.normal(layer.w, at::kDouble),
+                 v = rng.normal(layer.x, at::kDouble);
     const Tensor t = torch::zeros({1}, at::kDouble).requires_grad_(true);
     for (const int order : {1, 2, 4}) {
       const Jet y = layer.jet(seed_jet(x, v, order), w);
@@ -151,11 +200,14 @@ TEST(Operations, LaplacianStackEqualsSeparateJets) {
 
 TEST(Operations, StockValuesAgree) {
   Rng rng(4, "stock");
-  const Tensor x = rng.normal({3, 2, 4, 4}, at::kDouble), w = rng.normal({3, 2, 3, 3}, at::kDouble), b = rng.normal({3}, at::kDouble);
+  const Tensor x = rng.normal({3, 2, 4, 4}, at::kDouble), w = rng.normal({3, 2, 3, 3}, at::kDouble),
+               b = rng.normal({3}, at::kDouble);
   EXPECT_LE(worst(conv(Stock{x}, w, 1, 1).t, conv(x, w, 1, 1)), 1e-12);
   EXPECT_LE(worst(add_bias(conv(Stock{x}, w, 1, 1), b).t, add_bias(conv(x, w, 1, 1), b)), 1e-12);
   EXPECT_LE(worst(pool(Stock{x}).t, pool(x)), 1e-12);
-  EXPECT_LE(worst(instance_norm(Stock{x}, b.narrow(0, 0, 2), b.narrow(0, 0, 2)).t, instance_norm(x, b.narrow(0, 0, 2), b.narrow(0, 0, 2))), 1e-12);
+  EXPECT_LE(worst(instance_norm(Stock{x}, b.narrow(0, 0, 2), b.narrow(0, 0, 2)).t,
+                  instance_norm(x, b.narrow(0, 0, 2), b.narrow(0, 0, 2))),
+            1e-12);
   EXPECT_LE(worst(layer_norm(Stock{x}, Tensor(), Tensor()).t, layer_norm(x, Tensor(), Tensor())), 1e-12);
 }
 

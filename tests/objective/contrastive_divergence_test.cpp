@@ -19,7 +19,8 @@ struct Problem {
     ModelContext context;
     context.event = {2};
     context.dtype = at::kDouble;
-    energy = find_entry(energy_table(), "model", "quadratic", "").make(Config::table({{"stiffness", Config(stiffness)}}), context);
+    energy = find_entry(energy_table(), "model", "quadratic", "")
+                 .make(Config::table({{"stiffness", Config(stiffness)}}), context);
     data = Rng(1, "data").normal({4000, 2}, at::kDouble);
     ObjectiveParts parts;
     parts.energy = energy.get();
@@ -100,10 +101,13 @@ TEST(CrossEntropy, EqualsTheHandComputedLoss) {
   ModelContext context;
   context.event = {1, 8, 8};
   context.dtype = at::kDouble;
-  auto energy = find_entry(energy_table(), "model", "classifier", "").make(Config::table({{"filters", Config(2)}, {"features", Config(4)}, {"classes", Config(3)}}), context);
+  auto energy =
+      find_entry(energy_table(), "model", "classifier", "")
+          .make(Config::table({{"filters", Config(2)}, {"features", Config(4)}, {"classes", Config(3)}}), context);
   ObjectiveParts parts;
   parts.energy = energy.get();
-  auto objective = find_entry(objective_table(), "objective", "cross_entropy", "").make(Config::table({{"label_smoothing", Config(0.3)}}), parts);
+  auto objective = find_entry(objective_table(), "objective", "cross_entropy", "")
+                       .make(Config::table({{"label_smoothing", Config(0.3)}}), parts);
   Batch batch;
   batch.x = Rng(1, "x").normal({5, 1, 8, 8}, at::kDouble);
   batch.label = torch::tensor({0, 2, 1, 1, 0}, torch::kLong);

@@ -10,7 +10,8 @@
 namespace gibbsite {
 namespace {
 
-std::unique_ptr<Energy> make_energy(const std::string& name, const Shape& event, const Config& config, at::ScalarType dtype = at::kDouble) {
+std::unique_ptr<Energy> make_energy(const std::string& name, const Shape& event, const Config& config,
+                                    at::ScalarType dtype = at::kDouble) {
   ModelContext context;
   context.event = event;
   context.init = Rng(3, "init");
@@ -51,8 +52,10 @@ struct Case {
 };
 
 std::vector<Case> cases(const std::string& operations) {
-  Config mlp = Config::table({{"hidden", Config::array({Config(8), Config(8), Config(8)})}, {"operations", Config(operations)}});
-  Config residual = Config::table({{"filters", Config(2)}, {"stages", Config(2)}, {"blocks", Config(2)}, {"operations", Config(operations)}});
+  Config mlp =
+      Config::table({{"hidden", Config::array({Config(8), Config(8), Config(8)})}, {"operations", Config(operations)}});
+  Config residual = Config::table(
+      {{"filters", Config(2)}, {"stages", Config(2)}, {"blocks", Config(2)}, {"operations", Config(operations)}});
   return {{"mlp", {3}, mlp}, {"residual", {1, 8, 8}, residual}};
 }
 
@@ -74,7 +77,8 @@ TEST(SlicedScoreMatching, JetGradientsEqualNestedAutograd) {
         for (const char* derivative : {"jet", "autograd"}) {
           auto energy = make_energy(fast[i].model, fast[i].event, fast[i].config, dtype);
           auto tested = make_objective(objective, *energy, Config::table({{"derivative", Config(derivative)}}));
-          EXPECT_LE(worst(gradients(*tested, *energy, points(fast[i], dtype)), expected), dtype == at::kDouble ? 1e-9 : 1e-4)
+          EXPECT_LE(worst(gradients(*tested, *energy, points(fast[i], dtype)), expected),
+                    dtype == at::kDouble ? 1e-9 : 1e-4)
               << objective << " " << derivative << " " << fast[i].model;
         }
       }
@@ -87,7 +91,8 @@ TEST(SlicedScoreMatching, FiniteDifferencesTendToJetsAsEpsilonSquared) {
     const std::vector<Tensor> truth = gradients(*jets, *energy, points(c));
     std::vector<double> errors;
     for (const double epsilon : {0.1, 0.05}) {
-      auto difference = make_objective("ssm", *energy, Config::table({{"derivative", Config("finite_difference")}, {"epsilon", Config(epsilon)}}));
+      auto difference = make_objective(
+          "ssm", *energy, Config::table({{"derivative", Config("finite_difference")}, {"epsilon", Config(epsilon)}}));
       errors.push_back(worst(gradients(*difference, *energy, points(c)), truth));
     }
     EXPECT_NEAR(std::log2(errors[0] / errors[1]), 2, 0.15) << c.model;
@@ -101,7 +106,8 @@ TEST(DenoisingScoreMatching, FastGradientsEqualStockDoubleBackward) {
       auto energy = make_energy(fast[i].model, fast[i].event, fast[i].config);
       auto plain = make_energy(stock[i].model, stock[i].event, stock[i].config);
       EXPECT_LE(worst(gradients(*make_objective(objective, *energy, Config::table()), *energy, points(fast[i])),
-                      gradients(*make_objective(objective, *plain, Config::table()), *plain, points(stock[i]))), 1e-10)
+                      gradients(*make_objective(objective, *plain, Config::table()), *plain, points(stock[i]))),
+                1e-10)
           << objective;
     }
 }
@@ -116,7 +122,9 @@ TEST(ScoreMatching, OptimumAndSignOnAGaussian) {
     double k;
   };
   const double sigma = 0.5;
-  std::vector<Truth> truths = {{"exact_score_matching", Config::table(), 1}, {"ssm_vr", Config::table(), 1}, {"ssm", Config::table(), 1},
+  std::vector<Truth> truths = {{"exact_score_matching", Config::table(), 1},
+                               {"ssm_vr", Config::table(), 1},
+                               {"ssm", Config::table(), 1},
                                {"ssm", Config::table({{"derivative", Config("finite_difference")}}), 1},
                                {"dsm", Config::table({{"sigma", Config(sigma)}}), 1 / (1 + sigma * sigma)}};
   for (const Truth& truth : truths) {
@@ -166,7 +174,8 @@ TEST(ObjectiveTable, RepeatsAndDifferentiatesItsLoggedValue) {
     Batch batch;
     batch.x = x;
     const std::vector<Tensor> parameters = energy->module().parameters();
-    const std::vector<Tensor> analytic = torch::autograd::grad({(*objective)(batch, rng).backward}, parameters, {}, {}, false, true);
+    const std::vector<Tensor> analytic =
+        torch::autograd::grad({(*objective)(batch, rng).backward}, parameters, {}, {}, false, true);
     for (std::size_t p = 0; p < parameters.size(); ++p) {
       const at::NoGradGuard guard;
       Tensor element = parameters[p].flatten().narrow(0, 0, 1);
