@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <gibbsite/recipe/check.h>
 
 #include <memory>

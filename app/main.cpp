@@ -57,8 +57,7 @@ int run(int argc, char** argv) {
   namespace app = gibbsite::app;
   CLI::App parser("Trains, samples, scores and evaluates energy-based models.", "gibbsite");
   parser.require_subcommand(1);
-  bool version = false;
-  parser.add_flag("--version", version, "version, commit, LibTorch, BLAS and CPU capability");
+  parser.set_version_flag("--version", version_text, "version, commit, LibTorch, BLAS and CPU capability");
   app::Context context;
   for (const auto add : {app::add_train, app::add_sample, app::add_score, app::add_evaluate, app::add_report,
                          app::add_check, app::add_list, app::add_data, app::add_reproduce})
@@ -70,16 +69,10 @@ int run(int argc, char** argv) {
     return parser.exit(help);
   } catch (const CLI::CallForAllHelp& help) {
     return parser.exit(help);
+  } catch (const CLI::CallForVersion& text) {
+    return parser.exit(text);
   } catch (const CLI::ParseError& error) {
-    if (version) {
-      std::printf("%s\n", version_text().c_str());
-      return 0;
-    }
     return fail(2, std::string("command line: ") + error.what() + " (see gibbsite --help)");
-  }
-  if (version) {
-    std::printf("%s\n", version_text().c_str());
-    return 0;
   }
   // LibTorch's own default counts one core where its CPU detection does not know the machine.
   if (context.common.threads > 0)

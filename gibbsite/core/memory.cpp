@@ -1,8 +1,8 @@
 #include <c10/core/Allocator.h>
 #include <c10/util/Logging.h>
 #include <c10/util/ThreadLocalDebugInfo.h>
+#include <gibbsite/core/compat.h>
 #include <gibbsite/core/memory.h>
-#include <torch/version.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,20 +13,13 @@
 namespace gibbsite {
 namespace {
 
-// LibTorch 2 counts totals in size_t, 1.13 in int64_t.
-#if TORCH_VERSION_MAJOR >= 2
-using Total = std::size_t;
-#else
-using Total = std::int64_t;
-#endif
-
 // Keeps its own table of live blocks: LibTorch's remembers the size of a block that was released while nobody listened,
 // and would report it for whatever later lives at that address.
 class Counter : public c10::MemoryReportingInfoBase {
  public:
   explicit Counter(c10::DebugInfoBase* outer) : outer_(dynamic_cast<c10::MemoryReportingInfoBase*>(outer)) {}
 
-  void reportMemoryUsage(void* block, std::int64_t bytes, Total allocated, Total reserved,
+  void reportMemoryUsage(void* block, std::int64_t bytes, compat::TotalBytes allocated, compat::TotalBytes reserved,
                          c10::Device device) override {
     if (outer_) outer_->reportMemoryUsage(block, bytes, allocated, reserved, device);
     const std::lock_guard<std::mutex> lock(mutex_);

@@ -32,7 +32,7 @@ Tensor raw_conv(const Tensor& x, const Tensor& w, const Geometry& geometry) {
 std::tuple<Tensor, Tensor> raw_backward(const Tensor& g, const Tensor& x, const Tensor& w, const Geometry& geometry,
                                         bool need_x, bool need_w) {
   auto [gx, gw, unused] =
-      at::convolution_backward(g, x, w, c10::nullopt, {geometry.stride, geometry.stride},
+      at::convolution_backward(g, x, w, /*bias_sizes=*/{}, {geometry.stride, geometry.stride},
                                {geometry.padding, geometry.padding}, {1, 1}, false, {0, 0}, 1, {need_x, need_w, false});
   return {gx, gw};
 }

@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <gibbsite/core/device.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/recipe/build.h>
 #include <gibbsite/recipe/parse.h>
@@ -76,6 +77,7 @@ at::Device parse_device(const Config& recipe, const std::string& name) {
     if (device.is_cuda()) {
       if (!at::hasCUDA())
         throw WorkError("device", "there is no CUDA device in this build or on this machine", "use cpu");
+      use_exact_cuda();
       return device;
     }
   } catch (const c10::Error&) {

@@ -40,14 +40,14 @@ class OneThread {
   int before_;
 };
 
-// The trained energy with its weights in another dtype, by fast or by LibTorch's own operations.
+// The trained energy with its weights in another dtype, by fast or by LibTorch's own operations. On the CPU wherever it was
+// trained, because the costs are those of one of its threads.
 std::unique_ptr<Energy> converted(const Parts& parts, const char* operations, at::ScalarType dtype) {
   Config options = parts.resolved.at_table("model");
   options.set("operations", Config(operations));
   ModelContext context;
   context.event = parts.energy->event();
   context.dtype = dtype;
-  context.device = parts.device;
   std::unique_ptr<Energy> energy = find_entry(energy_table(), "model", parts.model_name, "").make(options, context);
   const std::vector<Tensor> from = parts.energy->module().parameters(), to = energy->module().parameters();
   for (std::size_t i = 0; i < from.size(); ++i) {

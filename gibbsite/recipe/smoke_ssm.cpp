@@ -62,13 +62,14 @@ ExperimentOutcome reproduce_smoke_ssm(const ExperimentContext& context, const Po
   const Quadrature integral = quadrature(energy, box, like);
 
   Rng held_out_rng = parts.rng("held-out");
-  const Tensor held_out = truth.sample(kFresh, held_out_rng, parts.dtype);
+  const Tensor held_out = truth.sample(kFresh, held_out_rng, parts.dtype).to(parts.device);
   Estimate likelihood = mean_estimate(-energies(energy, held_out) - integral.log_z);
   likelihood.standard_error = std::hypot(likelihood.standard_error, integral.log_z_error);
   Rng fresh_rng = parts.rng("fresh");
   ScalarFunction function;
   function.value = energy;
-  const Estimate loss = score_matching_loss(function, truth.sample(kFresh, fresh_rng, parts.dtype));
+  const Tensor fresh = truth.sample(kFresh, fresh_rng, parts.dtype).to(parts.device);
+  const Estimate loss = score_matching_loss(function, fresh);
 
   Collector collector;
   Ports sampling = ports;

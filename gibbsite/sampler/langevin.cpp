@@ -1,6 +1,7 @@
 #include <ATen/Dispatch.h>
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/sampler/langevin.h>
 #include <gibbsite/sampler/plain.h>

@@ -320,7 +320,7 @@ std::optional<std::string> Trainer::State::make_update() {
   const Loss loss = (*phase.phase.objective)(batch, rng);
   if (!loss.backward.requires_grad())
     throw WorkError(fmt::format("phase '{}'", phase.phase.name), "the loss does not depend on the parts it trains");
-  std::vector<Tensor> gradients = torch::autograd::grad({loss.backward}, phase.inputs, {}, c10::nullopt, false, true);
+  std::vector<Tensor> gradients = torch::autograd::grad({loss.backward}, phase.inputs, {}, {}, false, true);
   phase.norm = clip_gradients(gradients, *phase.phase.clipping);
   phase.log = loss.log;
 

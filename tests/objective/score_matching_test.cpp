@@ -65,6 +65,30 @@ Tensor points(const Case& c, at::ScalarType dtype = at::kDouble) {
   return Rng(4, "x").normal(sizes, dtype);
 }
 
+// The tensors of LibTorch's meta device have no numbers: what makes a tensor on the CPU, or loops over memory without
+// asking where it is, fails on it as it would on a GPU. (Some activations have operations that the device lacks.)
+TEST(ScoreMatching, StaysOnTheDeviceOfTheData) {
+  ModelContext context;
+  context.event = {3};
+  context.device = at::kMeta;
+  const Config hidden = Config::array({Config(8), Config(8)});
+  const Tensor x = torch::zeros({5, 3}, torch::dtype(torch::kFloat).device(torch::kMeta));
+  for (const char* activation : {"silu", "tanh"}) {
+    const auto energy = find_entry(energy_table(), "model", "mlp", "")
+                            .make(Config::table({{"hidden", hidden}, {"activation", Config(activation)}}), context);
+    const auto expect_meta = [&](const char* name, const Config& options) {
+      for (const Tensor& gradient : gradients(*make_objective(name, *energy, options), *energy, x))
+        EXPECT_TRUE(gradient.is_meta()) << name << ' ' << activation;
+    };
+    for (const char* name : {"dsm", "mdsm"}) expect_meta(name, Config::table());
+    for (const char* name : {"ssm", "ssm_vr", "exact_score_matching"})
+      for (const char* derivative : {"jet", "autograd"})
+        expect_meta(name, Config::table({{"derivative", Config(derivative)}}));
+    for (const char* name : {"ssm", "ssm_vr"})
+      expect_meta(name, Config::table({{"derivative", Config("finite_difference")}}));
+  }
+}
+
 // Jets with fast operations against nested reverse passes through LibTorch's own operations.
 TEST(SlicedScoreMatching, JetGradientsEqualNestedAutograd) {
   const std::vector<Case> fast = cases("fast"), stock = cases("stock");

@@ -1,0 +1,15 @@
+#include <ATen/Context.h>
+#include <gibbsite/core/compat.h>
+#include <gibbsite/core/device.h>
+
+namespace gibbsite {
+
+void use_exact_cuda() {
+  // LibTorch 2.9 and later have finer settings, another set in each, and warn about these, which every version has.
+  const compat::Silence silence;
+  at::globalContext().setAllowTF32CuDNN(false);
+  at::globalContext().setAllowTF32CuBLAS(false);
+  at::globalContext().setDeterministicCuDNN(true);
+}
+
+}  // namespace gibbsite

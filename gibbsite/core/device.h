@@ -1,0 +1,11 @@
+// What the process asks of its devices.
+#pragma once
+
+namespace gibbsite {
+
+/// From now on convolutions on CUDA keep every bit of float32 and sum in the same order at every call. LibTorch's own
+/// defaults round their inputs to 10 bits of mantissa (TF32), which spoils finite differences and the promise that
+/// derivatives are exact, and allow sums whose order changes from run to run.
+void use_exact_cuda();
+
+}  // namespace gibbsite
