@@ -13,6 +13,7 @@ void add_score(CLI::App& app, Context& context) {
   CLI::App* command =
       subcommand(app, context, "score", "energy, score and log density of data under a run", [request, &context] {
         request->path = context.common.path();
+        request->device = context.common.device;
         const ScoreOutcome outcome = score_run(*request, context.ports);
         const auto rows = outcome.scores.energy.size(0);
         const double mean = outcome.scores.energy.mean().item().toDouble();

@@ -70,7 +70,9 @@ ScoreOutcome score_run(const ScoreRequest& request, const Ports& ports) {
   const Config recipe = run.recipe();
   const bool own = request.data.empty() ||
                    (generated(request.data) && recipe.at_table("data").find("name")->string() == request.data);
-  const Parts parts = load_run(run, {}, own, request.path, *ports.logger);
+  std::vector<std::string> set;
+  if (!request.device.empty()) set.push_back("device=" + request.device);
+  const Parts parts = load_run(run, set, own, request.path, *ports.logger);
   ScoreOutcome outcome;
   outcome.scores = score_points(parts, held_out(parts, request.data, request.path).x, ports);
   const std::string stem =

@@ -19,8 +19,9 @@ Scores score_points(const Parts& parts, const Tensor& x, const Ports& ports);
 
 struct ScoreRequest {
   std::string run;
-  std::string data;  ///< name or file; empty: the held-out points of the run
-  std::string out;   ///< .npz; empty: scores/<data>.npz in the run
+  std::string data;    ///< name or file; empty: the held-out points of the run
+  std::string out;     ///< .npz; empty: scores/<data>.npz in the run
+  std::string device;  ///< empty: that of the run
   DataPath path;
 };
 
