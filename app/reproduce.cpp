@@ -13,6 +13,7 @@ void add_reproduce(CLI::App& app, Context& context) {
   CLI::App* command = subcommand(app, context, "reproduce", "runs an experiment of a paper", [request, &context] {
     request->seed = static_cast<std::uint64_t>(context.common.seed.value_or(1));
     request->path = context.common.path();
+    if (!context.common.device.empty()) request->set.push_back("device=" + context.common.device);
     const ReproduceOutcome outcome = reproduce(*request, context.ports);
     if (context.common.json)
       fmt::print("{}\n", json_text(outcome.result));
