@@ -1,26 +1,39 @@
 #include "command.h"
 
+#include <fmt/format.h>
+
+#include <charconv>
+#include <limits>
+
 namespace gibbsite::app {
 namespace {
 
-// CLI11's own check for this prints the whole range of a double.
-const CLI::Validator kNatural(
-    [](std::string& text) {
-      const bool digits = !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
-      return digits ? std::string() : "'" + text + "' is not a whole number >= 0";
-    },
-    "", "");
+constexpr std::int64_t kMaximumThreads = 1024;
 
 }  // namespace
+
+CLI::Validator whole_number(std::int64_t low, std::int64_t high) {
+  return CLI::Validator(
+      [low, high](std::string& text) {
+        std::int64_t value = 0;
+        const char* end = text.data() + text.size();
+        const auto [stop, error] = std::from_chars(text.data(), end, value);
+        if (error == std::errc() && stop == end && value >= low && value <= high) return std::string();
+        return fmt::format("'{}' is not a whole number from {} to {}", text, low, high);
+      },
+      "", "");
+}
 
 CLI::App* subcommand(CLI::App& app, Context& context, const std::string& name, const std::string& help,
                      std::function<void()> work) {
   CLI::App* command = app.add_subcommand(name, help);
   Common& common = context.common;
-  command->add_option("--threads", common.threads, "threads; 0: as many as cores")->check(kNatural);
+  command->add_option("--threads", common.threads, "threads; 0: as many as cores")
+      ->check(whole_number(0, kMaximumThreads));
   command->add_option("--device", common.device, "cpu, cuda or cuda:<index>");
   command->add_option("--data-dir", common.data_dir, "where data sets are looked for first");
-  command->add_option("--seed", common.seed, "seed of every random stream")->check(kNatural);
+  command->add_option("--seed", common.seed, "seed of every random stream")
+      ->check(whole_number(0, std::numeric_limits<std::int64_t>::max()));
   command->add_flag("--json", common.json, "one JSON document on stdout");
   command->callback([&context, work = std::move(work)] { context.selected = work; });
   return command;

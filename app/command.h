@@ -42,6 +42,8 @@ void add_reproduce(CLI::App& app, Context& context);
 /// A subcommand with the common options; `work` runs after parsing.
 CLI::App* subcommand(CLI::App& app, Context& context, const std::string& name, const std::string& help,
                      std::function<void()> work);
+/// Accepts whole numbers from `low` to `high`. CLI11's own checks accept what does not fit or print the range of a double.
+CLI::Validator whole_number(std::int64_t low, std::int64_t high);
 /// --set key=value, once for each.
 void add_set(CLI::App& command, std::vector<std::string>& set);
 

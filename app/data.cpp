@@ -33,10 +33,17 @@ void get(const std::string& name, const std::string& from, const Common& common)
     DataPath path = common.path();
     if (from.find("://") != std::string::npos)
       throw WorkError("data get", "this build does not download", fmt::format("fetch it yourself: {}", set.how));
-    if (!from.empty()) path.folders.insert(path.folders.begin(), from);
+    if (!from.empty()) {
+      if (!std::filesystem::is_directory(from)) throw WorkError(from, "no such folder");
+      path.folders = {from};
+    }
     const Published published = set.load(set, path);
-    fmt::print("{} is readable: {} training, {} test rows\n", name, published.train ? published.train->size() : 0,
-               published.test ? published.test->size() : 0);
+    const std::int64_t train = published.train ? published.train->size() : 0;
+    const std::int64_t test = published.test ? published.test->size() : 0;
+    if (common.json)
+      fmt::print("{}\n", nlohmann::ordered_json({{"name", name}, {"train", train}, {"test", test}}).dump(2));
+    else
+      fmt::print("{} is readable: {} training, {} test rows\n", name, train, test);
     return;
   }
   throw RequestError("data get", fmt::format("unknown data set '{}'", name), name_hint(name, names));

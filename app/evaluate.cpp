@@ -11,6 +11,7 @@ void add_evaluate(CLI::App& app, Context& context) {
   const auto request = std::make_shared<EvaluateRequest>();
   CLI::App* command = subcommand(app, context, "evaluate", "metrics of a run", [request, &context] {
     request->path = context.common.path();
+    request->seed = context.common.seed;
     if (!context.common.device.empty()) request->set.push_back("device=" + context.common.device);
     const Result result = evaluate_run(*request, context.ports);
     if (context.common.json) {

@@ -7,6 +7,11 @@
 #include "command.h"
 
 namespace gibbsite::app {
+namespace {
+
+constexpr std::int64_t kMaximumSamples = 100'000'000;
+
+}  // namespace
 
 void add_sample(CLI::App& app, Context& context) {
   const auto request = std::make_shared<SampleRequest>();
@@ -25,7 +30,7 @@ void add_sample(CLI::App& app, Context& context) {
     if (outcome.acceptance) fmt::print("acceptance {:.4f}\n", *outcome.acceptance);
   });
   command->add_option("run", request->run, "directory of the run")->required();
-  command->add_option("-n", request->n, "how many")->check(CLI::PositiveNumber);
+  command->add_option("-n", request->n, "how many")->check(whole_number(1, kMaximumSamples));
   command->add_option("--out", request->out, "F.npy, F.csv or F.png; default samples/samples.npy in the run");
   add_set(*command, request->set);
 }

@@ -31,7 +31,7 @@ Range between(double low, double high) { return {low, high, false, false}; }
 
 const Config* OptionReader::find(const std::string& name) {
   table_.declare_key(name);
-  return table_.find(name);
+  return condition().holds ? table_.find(name) : nullptr;
 }
 
 template <class T, class Get>
@@ -108,47 +108,52 @@ void OptionReader::option(const std::string& name, std::vector<double>& value, c
 
 // ---- describing
 
+void OptionDescriber::add(const std::string& name, const char* type, std::string value, std::string range,
+                          const std::string& help) {
+  descriptions.push_back({name, type, std::move(value), std::move(range), help, condition().conditional});
+}
 void OptionDescriber::option(const std::string& name, bool& value, const std::string& help) {
-  descriptions.push_back({name, "boolean", value ? "true" : "false", "", help});
+  add(name, "boolean", value ? "true" : "false", "", help);
 }
 void OptionDescriber::option(const std::string& name, std::int64_t& value, const std::string& help, Range range) {
-  descriptions.push_back({name, "integer", fmt::format("{}", value), range.text(), help});
+  add(name, "integer", fmt::format("{}", value), range.text(), help);
 }
 void OptionDescriber::option(const std::string& name, double& value, const std::string& help, Range range) {
-  descriptions.push_back({name, "number", fmt::format("{}", value), range.text(), help});
+  add(name, "number", fmt::format("{}", value), range.text(), help);
 }
 void OptionDescriber::option(const std::string& name, std::string& value, const std::string& help, Choices choices) {
-  descriptions.push_back({name, "string", fmt::format("\"{}\"", value),
-                          choices.empty() ? "" : fmt::format("one of {}", fmt::join(choices, ", ")), help});
+  add(name, "string", fmt::format("\"{}\"", value),
+      choices.empty() ? "" : fmt::format("one of {}", fmt::join(choices, ", ")), help);
 }
 void OptionDescriber::option(const std::string& name, std::vector<std::int64_t>& value, const std::string& help,
                              Range range) {
-  descriptions.push_back({name, "integers", fmt::format("[{}]", fmt::join(value, ", ")), range.text(), help});
+  add(name, "integers", fmt::format("[{}]", fmt::join(value, ", ")), range.text(), help);
 }
 void OptionDescriber::option(const std::string& name, std::vector<double>& value, const std::string& help,
                              Range range) {
-  descriptions.push_back({name, "numbers", fmt::format("[{}]", fmt::join(value, ", ")), range.text(), help});
+  add(name, "numbers", fmt::format("[{}]", fmt::join(value, ", ")), range.text(), help);
 }
 
 // ---- echoing
 
-void OptionEcho::option(const std::string& name, bool& value, const std::string&) { table_.set(name, Config(value)); }
+void OptionEcho::set(const std::string& name, Config value) {
+  if (condition().holds) table_.set(name, std::move(value));
+}
+void OptionEcho::option(const std::string& name, bool& value, const std::string&) { set(name, Config(value)); }
 void OptionEcho::option(const std::string& name, std::int64_t& value, const std::string&, Range) {
-  table_.set(name, Config(value));
+  set(name, Config(value));
 }
-void OptionEcho::option(const std::string& name, double& value, const std::string&, Range) {
-  table_.set(name, Config(value));
-}
+void OptionEcho::option(const std::string& name, double& value, const std::string&, Range) { set(name, Config(value)); }
 void OptionEcho::option(const std::string& name, std::string& value, const std::string&, Choices) {
-  table_.set(name, Config(value));
+  set(name, Config(value));
 }
 void OptionEcho::option(const std::string& name, std::vector<std::int64_t>& value, const std::string&, Range) {
   std::vector<Config> items(value.begin(), value.end());
-  table_.set(name, Config::array(std::move(items)));
+  set(name, Config::array(std::move(items)));
 }
 void OptionEcho::option(const std::string& name, std::vector<double>& value, const std::string&, Range) {
   std::vector<Config> items(value.begin(), value.end());
-  table_.set(name, Config::array(std::move(items)));
+  set(name, Config::array(std::move(items)));
 }
 
 }  // namespace gibbsite

@@ -38,6 +38,13 @@ using Choices = std::vector<std::string>;
 class OptionVisitor {
  public:
   virtual ~OptionVisitor() = default;
+  /// The next option counts only if `holds`. Where it does not, a recipe that gives it has a key that nobody reads, and
+  /// an echo leaves it out.
+  OptionVisitor& only_if(bool holds) {
+    conditional_ = true;
+    holds_ = holds;
+    return *this;
+  }
   virtual void option(const std::string& name, bool& value, const std::string& help) = 0;
   virtual void option(const std::string& name, std::int64_t& value, const std::string& help, Range range = {}) = 0;
   virtual void option(const std::string& name, double& value, const std::string& help, Range range = {}) = 0;
@@ -47,10 +54,26 @@ class OptionVisitor {
                       Range range = {}) = 0;
   virtual void option(const std::string& name, std::vector<double>& value, const std::string& help,
                       Range range = {}) = 0;
+
+ protected:
+  struct Condition {
+    bool conditional, holds;
+  };
+  /// What only_if said of the option at hand.
+  Condition condition() {
+    const Condition said{conditional_, holds_};
+    conditional_ = false;
+    holds_ = true;
+    return said;
+  }
+
+ private:
+  bool conditional_ = false, holds_ = true;
 };
 
 struct OptionDescription {
   std::string name, type, default_value, range, help;
+  bool conditional = false;  ///< counts only for some values of other options
 };
 
 /// Fills a struct from a table; absent keys keep their defaults. Errors name file, line, key and what was expected.
@@ -82,6 +105,9 @@ class OptionDescriber : public OptionVisitor {
   void option(const std::string& name, std::string& value, const std::string& help, Choices choices) override;
   void option(const std::string& name, std::vector<std::int64_t>& value, const std::string& help, Range range) override;
   void option(const std::string& name, std::vector<double>& value, const std::string& help, Range range) override;
+
+ private:
+  void add(const std::string& name, const char* type, std::string value, std::string range, const std::string& help);
 };
 
 class OptionEcho : public OptionVisitor {
@@ -96,6 +122,7 @@ class OptionEcho : public OptionVisitor {
 
  private:
   Config& table_;
+  void set(const std::string& name, Config value);
 };
 
 /// Reads a settings struct from a table of a recipe. Throws RequestError on a wrong type or a value out of range.

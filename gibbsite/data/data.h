@@ -51,7 +51,7 @@ struct DataOptions {
              {"none", "unit", "symmetric", "standardise", "whiten"});
     o.option("dequantise", dequantise, "add uniform noise on (0, 1] to integer values before scaling");
     o.option("logit", logit, "logit of values in [0, 1]; needs scale = \"unit\"");
-    o.option("logit_alpha", logit_alpha, "logit(alpha + (1 - 2 alpha) x)", between(1e-12, 0.49));
+    o.only_if(logit).option("logit_alpha", logit_alpha, "logit(alpha + (1 - 2 alpha) x)", between(1e-12, 0.49));
     o.option("pad", pad, "pixels of margin added on every side of an image", non_negative());
     o.option("flatten", flatten, "make every event a vector");
     o.option("label_column", label_column, "column of a CSV file that is the label: name, or number from 0");

@@ -8,10 +8,11 @@ namespace {
 
 class ContrastiveDivergence : public Objective {
  public:
-  ContrastiveDivergence(const ContrastiveDivergenceOptions& options, const ObjectiveParts& parts)
+  ContrastiveDivergence(const ContrastiveDivergenceOptions& options, const ObjectiveParts& parts,
+                        std::shared_ptr<const Kernel> kernel)
       : options_(options),
         energy_(*parts.energy),
-        kernel_(parts.kernel),
+        kernel_(std::move(kernel)),
         buffer_(std::make_unique<ReplayBuffer>(options, fresh_starts(options, parts.data_example),
                                                parts.rng.stream("replay"), parts.data_example)) {}
 
@@ -55,9 +56,10 @@ class ContrastiveDivergence : public Objective {
 std::unique_ptr<Objective> make_contrastive_divergence(const ContrastiveDivergenceOptions& options,
                                                        const ObjectiveParts& parts) {
   if (!parts.energy) throw RequestError("objective", "pcd needs an energy model");
-  if (!parts.kernel) throw RequestError("objective", "pcd needs a sampler for its negatives", "add a [sampler] table");
+  std::shared_ptr<const Kernel> kernel = parts.kernel ? parts.kernel() : nullptr;
+  if (!kernel) throw RequestError("objective", "pcd needs a sampler for its negatives", "add a [sampler] table");
   if (!parts.data_example.defined()) throw RequestError("objective", "pcd needs data");
-  return std::make_unique<ContrastiveDivergence>(options, parts);
+  return std::make_unique<ContrastiveDivergence>(options, parts, std::move(kernel));
 }
 
 }  // namespace gibbsite

@@ -7,6 +7,7 @@
 #include <gibbsite/model/energy.h>
 #include <gibbsite/sampler/kernel.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -41,7 +42,8 @@ class Objective {
 /// What an objective may be built from. Null members are absent; an objective that needs one throws RequestError.
 struct ObjectiveParts {
   Energy* energy = nullptr;
-  std::shared_ptr<const Kernel> kernel;
+  /// The sampler of [objective.sampler], else that of the recipe, else null. Asking for it reads its options.
+  std::function<std::shared_ptr<const Kernel>()> kernel;
   Tensor data_example;  ///< [1, *event], for shapes and dtype
   std::int64_t batch_size = 0;
   Rng rng = Rng(0, "objective");

@@ -20,7 +20,7 @@ struct ExactScoreMatchingOptions {
   std::int64_t chunk = 64;
   void declare(OptionVisitor& o) {
     o.option("derivative", derivative, "how the Laplacian is taken", {"jet", "autograd"});
-    o.option("chunk", chunk, "coordinates carried in one jet pass", at_least(1));
+    o.only_if(derivative == "jet").option("chunk", chunk, "coordinates carried in one jet pass", at_least(1));
   }
 };
 std::unique_ptr<Objective> make_exact_score_matching(const ExactScoreMatchingOptions& options,
@@ -41,8 +41,10 @@ struct SlicedScoreMatchingOptions {
     o.option("noise", noise, "standard deviation of Gaussian noise added to the batch", non_negative());
     o.option("weight", weight, "one, or per_dimension: 1/d as the finite-difference paper prints it",
              {"one", "per_dimension"});
-    o.option("epsilon", epsilon, "finite-difference step, the length of the displacement", positive());
-    o.option("batched", batched, "evaluate the finite-difference points in one batch");
+    const bool difference = derivative == "finite_difference";
+    o.only_if(difference)
+        .option("epsilon", epsilon, "finite-difference step, the length of the displacement", positive());
+    o.only_if(difference).option("batched", batched, "evaluate the finite-difference points in one batch");
   }
 };
 std::unique_ptr<Objective> make_sliced_score_matching(const SlicedScoreMatchingOptions& options,

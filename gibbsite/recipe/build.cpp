@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <gibbsite/core/device.h>
 #include <gibbsite/core/error.h>
+#include <gibbsite/metric/table.h>
 #include <gibbsite/recipe/build.h>
 #include <gibbsite/recipe/parse.h>
 #include <gibbsite/recipe/write.h>
@@ -27,7 +28,7 @@ Config default_value(const OptionDescription& option) {
 void add_defaults(Config& table, std::vector<OptionDescription> (*options)()) {
   if (!options) return;
   for (const OptionDescription& option : options())
-    if (!table.contains(option.name)) table.set(option.name, default_value(option));
+    if (!option.conditional && !table.contains(option.name)) table.set(option.name, default_value(option));
 }
 
 /// The required string `name` of a table of parts.
@@ -153,6 +154,7 @@ void build_evaluate(const Config& recipe, Parts& parts) {
   const Config& table = recipe.at_table("evaluate");
   parts.evaluate = read_options<EvaluateOptions>(table, "evaluate");
   parts.evaluate.metrics = read_strings(table, "metrics");
+  for (const std::string& name : parts.evaluate.metrics) find_metric(name);
   parts.evaluate.out = read_strings(table, "out");
   const auto strings = [](const std::vector<std::string>& items) {
     return Config::array({items.begin(), items.end()});
@@ -178,7 +180,7 @@ PhaseParts build_phase(const Config& recipe, const Config& table, const std::str
       std::int64_t steps = 1, batch_size = 0;
       void declare(OptionVisitor& o) {
         o.option("steps", steps, "updates of this phase in every step of training", at_least(1));
-        o.option("batch_size", batch_size, "examples per update; 0: that of [train]", at_least(0));
+        o.option("batch_size", batch_size, "examples per update; 0: that of [train]", between(0, kMaximumBatch));
       }
     };
     const Counts counts = read_options<Counts>(table, path);
@@ -205,13 +207,15 @@ PhaseParts build_phase(const Config& recipe, const Config& table, const std::str
   Config resolved_objective = resolved_part(entry, objective);
   ObjectiveParts objective_parts;
   objective_parts.energy = parts.energy.get();
-  objective_parts.kernel = parts.kernel;
-  objective.declare_key("sampler");
-  if (objective.contains("sampler")) {
-    Config kernel;
-    objective_parts.kernel = build_kernel(objective.at_table("sampler"), prefix + "objective.sampler", kernel);
-    resolved_objective.set("sampler", std::move(kernel));
-  }
+  objective_parts.kernel = [&]() -> std::shared_ptr<const Kernel> {
+    objective.declare_key("sampler");
+    if (!objective.contains("sampler")) return parts.kernel;
+    Config resolved_kernel;
+    std::shared_ptr<const Kernel> kernel =
+        build_kernel(objective.at_table("sampler"), prefix + "objective.sampler", resolved_kernel);
+    resolved_objective.set("sampler", std::move(resolved_kernel));
+    return kernel;
+  };
   Shape one = parts.transforms.model_event;
   one.insert(one.begin(), 1);
   objective_parts.data_example = torch::zeros(one, torch::dtype(parts.dtype).device(parts.device));
@@ -294,8 +298,7 @@ Parts build_parts(const Config& recipe, const DataPath& path) {
   return parts;
 }
 
-Parts load_run(const RunDirectory& run, const std::vector<std::string>& overrides, bool with_data, const DataPath& path,
-               Logger& logger, std::int64_t* step) {
+Config run_recipe(const RunDirectory& run, const std::vector<std::string>& overrides) {
   Config recipe = run.recipe();
   for (const std::string& assignment : overrides) {
     const std::string table = assignment.substr(0, assignment.find_first_of(".="));
@@ -306,6 +309,12 @@ Parts load_run(const RunDirectory& run, const std::vector<std::string>& override
     if (assignment.rfind("sampler.name=", 0) == 0) recipe.erase("sampler");
     apply_override(recipe, assignment);
   }
+  return recipe;
+}
+
+Parts load_run(const RunDirectory& run, const std::vector<std::string>& overrides, bool with_data, const DataPath& path,
+               Logger& logger, std::int64_t* step) {
+  const Config recipe = run_recipe(run, overrides);
   Parts parts;
   build_general(recipe, parts);
   parts.transforms = run.read_transforms();

@@ -59,6 +59,9 @@ struct Parts {
 /// work, and WorkError where data are missing or damaged.
 Parts build_parts(const Config& recipe, const DataPath& path);
 
+/// The recipe of a run with `overrides` of the tables sample, sampler and evaluate, and of the device.
+Config run_recipe(const RunDirectory& run, const std::vector<std::string>& overrides);
+
 /// The parts of a run: from its recipe (with `overrides` of the tables sample, sampler and evaluate) and its stored
 /// transforms. Data are loaded only if `with_data`. Weights are the best checkpoint's where there is one, else the newest,
 /// averaged ones first. The checkpoint's step is stored in `step` if given.

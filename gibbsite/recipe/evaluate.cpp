@@ -10,6 +10,7 @@
 #include <torch/types.h>
 
 #include <algorithm>
+#include <filesystem>
 
 namespace gibbsite {
 namespace {
@@ -28,7 +29,8 @@ Tensor probabilities(const Classifier& classifier, const Tensor& x) {
 Result evaluate_run(const EvaluateRequest& request, const Ports& ports) {
   for (const std::string& name : request.metrics) find_metric(name);
   const RunDirectory run = RunDirectory::open(request.run);
-  const Parts parts = load_run(run, request.set, true, request.path, *ports.logger);
+  std::int64_t step = 0;
+  const Parts parts = load_run(run, request.set, true, request.path, *ports.logger, &step);
   for (Tensor& parameter : parts.energy->module().parameters()) parameter.requires_grad_(false);
   const std::vector<std::string>& names = request.metrics.empty() ? parts.evaluate.metrics : request.metrics;
   if (names.empty()) throw RequestError("evaluate", "no metric was asked for", "--metric NAME or evaluate.metrics");
@@ -37,9 +39,11 @@ Result evaluate_run(const EvaluateRequest& request, const Ports& ports) {
   const auto first_rows = [](const Dataset& all, std::int64_t limit) {
     return limit > 0 && all.size() > limit ? all.rows(0, limit) : all;
   };
+  const auto seed = static_cast<std::uint64_t>(request.seed.value_or(parts.general.seed));
+  const Rng rng(seed, "evaluate");
   const Pipeline& pipeline = parts.transforms.pipeline;
   const auto prepare = [&](const Tensor& x, const std::string& stream) {
-    return pipeline.prepare(x, parts.rng("evaluate/" + stream)).to(parts.like().options());
+    return pipeline.prepare(x, rng.stream("evaluate/" + stream)).to(parts.like().options());
   };
   const Dataset rows = first_rows(held_out(parts, request.data, request.path), parts.evaluate.points);
 
@@ -49,9 +53,11 @@ Result evaluate_run(const EvaluateRequest& request, const Ports& ports) {
   if (energy->has_jet()) input.jet = [energy](const Jet& x) { return *energy->energy(x); };
   input.data = prepare(rows.x, "data");
   input.labels = rows.label;
-  input.log_jacobian = pipeline.log_abs_det(rows.x.to(parts.dtype)).mean().item<double>();
+  // At the points that the noise of the pipeline moved them to.
+  const Tensor moved = pipeline.inverse(input.data.to(torch::kDouble).cpu());
+  input.log_jacobian = pipeline.log_abs_det(moved).mean().item<double>();
   input.training = prepare(first_rows(parts.data->splits.train, kTrainingPoints).x, "training");
-  input.rng = parts.rng("metric");
+  input.rng = rng.stream("metric");
 
   const auto asked = [&](const char* name) { return std::find(names.begin(), names.end(), name) != names.end(); };
   if (asked("auroc"))
@@ -60,7 +66,7 @@ Result evaluate_run(const EvaluateRequest& request, const Ports& ports) {
       input.out.emplace_back(name, prepare(out.x, "out/" + name));
     }
   if (asked("moments") || asked("mmd") || asked("digit_criterion"))
-    input.samples = draw(parts, parts.evaluate.samples, parts.rng("evaluate/samples"), ports).x;
+    input.samples = draw(parts, parts.evaluate.samples, rng.stream("samples"), ports).x;
 
   std::shared_ptr<Parts> judge;
   if (!parts.evaluate.classifier.empty()) {
@@ -84,7 +90,7 @@ Result evaluate_run(const EvaluateRequest& request, const Ports& ports) {
   Result result;
   result.experiment = "evaluate";
   result.scale = "desk";
-  result.seed = static_cast<std::uint64_t>(parts.general.seed);
+  result.seed = seed;
   result.environment = environment();
   for (const std::string& name : names) {
     if (ports.interrupt->requested()) throw Interrupted("evaluate", "stopped; nothing was written");
@@ -97,13 +103,24 @@ Result evaluate_run(const EvaluateRequest& request, const Ports& ports) {
       row.value = value.estimate.value;
       row.standard_error = value.estimate.standard_error;
       row.unit = value.unit;
-      row.settings["seed"] = static_cast<double>(parts.general.seed);
+      row.settings["seed"] = static_cast<double>(seed);
+      row.settings["step"] = static_cast<double>(step);
       if (!request.data.empty()) row.settings["evaluated_on"] = request.data;
       for (const auto& [key, text] : value.settings) row.settings[key] = text;
       result.rows.push_back(std::move(row));
     }
   }
-  write_result(run.file("evaluation.json"), result);
+  const std::string file = run.file("evaluation.json");
+  Result all = result;
+  if (std::filesystem::exists(file)) {
+    // Other rows of the same weights stay.
+    all.rows.clear();
+    for (Row& row : read_result(file).rows)
+      if (row.settings.count("step") && row.settings.at("step") == Setting(static_cast<double>(step)))
+        all.rows.push_back(std::move(row));
+    accumulate(all, result);
+  }
+  write_result(file, all);
   return result;
 }
 

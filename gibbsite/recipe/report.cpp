@@ -73,7 +73,7 @@ std::string report_directories(const std::vector<std::string>& directories, cons
     else if (fs::exists(directory + "/recipe.toml"))
       add_run(directory, report);
     else
-      throw RequestError(directory, "is neither a run nor a reproduction");
+      throw WorkError(directory, "is neither a run nor a reproduction");
     add_pictures(directory, report);
   }
   const std::string file = out.empty() ? directories.front() + "/report.html" : out;

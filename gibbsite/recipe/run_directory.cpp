@@ -5,6 +5,7 @@
 #include <gibbsite/recipe/parse.h>
 #include <gibbsite/recipe/run_directory.h>
 #include <gibbsite/recipe/write.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -108,10 +109,14 @@ RunDirectory RunDirectory::create(const std::string& path, const Config& resolve
   std::error_code error;
   const bool there = fs::exists(path, error);
   if (there && !fs::is_directory(path, error)) throw RequestError(path, "is a file, expected a directory for the run");
-  const RunDirectory run(path);
+  RunDirectory run(path);
   const bool is_run = fs::exists(run.file(kRecipe), error);
+  if (existing == ExistingRun::kResume && !is_run)
+    throw WorkError(path, "no run to resume", "train without --resume starts one");
+  fs::create_directories(path, error);
+  if (error) throw WorkError(path, fmt::format("cannot make the directory: {}", error.message()));
+  run.lock();
   if (existing == ExistingRun::kResume) {
-    if (!is_run) throw WorkError(path, "no run to resume", "train without --resume starts one");
     Config mine = resolved, theirs = run.recipe();
     for (const std::string& key : resolved.keys())
       if (may_change(key)) {
@@ -142,10 +147,17 @@ RunDirectory RunDirectory::create(const std::string& path, const Config& resolve
       if (error) throw WorkError(entry.string(), fmt::format("cannot remove: {}", error.message()));
     }
   }
-  fs::create_directories(path, error);
-  if (error) throw WorkError(path, fmt::format("cannot make the directory: {}", error.message()));
   write_file(run.file(kRecipe), write_toml(resolved));
   return run;
+}
+
+void RunDirectory::lock() {
+  const int descriptor = ::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0) throw WorkError(path_, fmt::format("cannot be opened: {}", std::strerror(errno)));
+  lock_ = std::shared_ptr<void>(nullptr, [descriptor](void*) { ::close(descriptor); });
+  // The kernel drops the lock with the process, whatever ends that. A file system without locks goes without.
+  if (::flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+    throw WorkError(path_, "another process trains in this directory", "wait for it, or --out names another");
 }
 
 RunDirectory RunDirectory::open(const std::string& path) {
@@ -220,6 +232,11 @@ std::vector<MetricLine> read_metrics(const std::string& path) {
     metric.phase = parsed.value("phase", "");
     for (const auto& [name, value] : parsed.items())
       if (name != "step" && value.is_number()) metric.numbers.emplace_back(name, value.get<double>());
+    // After a rollback the same steps are made again.
+    lines.erase(
+        std::remove_if(lines.begin(), lines.end(),
+                       [&](const MetricLine& line) { return line.phase == metric.phase && line.step >= metric.step; }),
+        lines.end());
     lines.push_back(std::move(metric));
   }
   return lines;

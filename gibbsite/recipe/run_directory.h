@@ -37,7 +37,7 @@ class RunDirectory {
   /// A directory for a new run, or the one to resume, with `resolved` written as its recipe. Throws RequestError if the
   /// directory holds a run and `existing` is kRefuse, or is no empty directory and no run; for kResume if the recipe of
   /// the run differs from `resolved` in anything but [train], [sample], [evaluate], the title and the device; WorkError if
-  /// it cannot be written. kReplace deletes what a run leaves and nothing else.
+  /// it cannot be written or another process trains in it. kReplace deletes what a run leaves and nothing else.
   static RunDirectory create(const std::string& path, const Config& resolved, ExistingRun existing);
 
   /// An existing run. Throws WorkError if it is none.
@@ -58,6 +58,9 @@ class RunDirectory {
  private:
   explicit RunDirectory(std::string path) : path_(std::move(path)) {}
   std::string path_;
+  std::shared_ptr<void> lock_;  // held by whoever trains here
+
+  void lock();
 };
 
 /// Lines of metrics.jsonl.
@@ -66,7 +69,8 @@ struct MetricLine {
   std::string phase;
   NamedNumbers numbers;
 };
-/// Torn or foreign lines are skipped. Empty if there is no such file.
+/// Torn or foreign lines are skipped, and of steps made again after a rollback only the last counts. Empty if there is no
+/// such file.
 std::vector<MetricLine> read_metrics(const std::string& path);
 
 }  // namespace gibbsite

@@ -107,14 +107,16 @@ void write_picture(const std::string& path, const Tensor& x, const Parts& parts,
   constexpr std::int64_t kBins = 100;
   DensityPanel panel;
   panel.title = fmt::format("{} samples", x.size(0));
-  const Tensor low = std::get<0>(points.min(0)), high = std::get<0>(points.max(0));
+  // One point, or points on a line, still need a box around them.
+  const Tensor low = std::get<0>(points.min(0));
+  const Tensor extent = std::get<0>(points.max(0)) - low;
+  const Tensor high = low + torch::where(extent > 0, extent, torch::ones_like(extent));
   panel.x_low = low[0].item<double>();
   panel.x_high = high[0].item<double>();
   panel.y_low = low[1].item<double>();
   panel.y_high = high[1].item<double>();
-  const Tensor cell =
-      ((points - low) / (high - low).clamp_min(1e-300) * kBins).floor().clamp(0, kBins - 1).to(torch::kLong);
-  const Tensor area = (high - low).clamp_min(1e-300).prod() / (kBins * kBins);
+  const Tensor cell = ((points - low) / (high - low) * kBins).floor().clamp(0, kBins - 1).to(torch::kLong);
+  const Tensor area = (high - low).prod() / (kBins * kBins);
   panel.values = torch::bincount(cell.select(1, 1) * kBins + cell.select(1, 0), {}, kBins * kBins)
                      .view({kBins, kBins})
                      .to(torch::kDouble) /
@@ -130,11 +132,8 @@ SampleOutcome sample_run(const SampleRequest& request, const Ports& ports) {
   const std::string extension = std::filesystem::path(out).extension().string();
   if (extension != ".npy" && extension != ".csv" && extension != ".png")
     throw RequestError("--out", fmt::format("'{}' ends in none of .npy, .csv, .png", out));
-  Config peek = run.recipe();
-  const Config* start_at = peek.at_path("sample").is_table() ? peek.at_path("sample").find("start") : nullptr;
-  const bool start_set = std::any_of(request.set.begin(), request.set.end(),
-                                     [](const std::string& item) { return item == "sample.start=data"; });
-  const bool with_data = start_set || (start_at && start_at->string() == "data");
+  const Config recipe = run_recipe(run, request.set);
+  const bool with_data = read_options<SampleOptions>(recipe.at_table("sample"), "sample").start == "data";
   const Parts parts = load_run(run, request.set, with_data, request.path, *ports.logger);
   const auto seed = static_cast<std::uint64_t>(request.seed.value_or(parts.general.seed));
   const Drawn drawn = draw(parts, request.n, Rng(seed, "sample"), ports);

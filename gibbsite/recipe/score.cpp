@@ -66,6 +66,8 @@ Dataset held_out(const Parts& parts, const std::string& name, const DataPath& pa
 }
 
 ScoreOutcome score_run(const ScoreRequest& request, const Ports& ports) {
+  if (!request.out.empty() && std::filesystem::path(request.out).extension() != ".npz")
+    throw RequestError("--out", fmt::format("'{}' does not end in .npz", request.out));
   const RunDirectory run = RunDirectory::open(request.run);
   const Config recipe = run.recipe();
   const bool own = request.data.empty() ||

@@ -101,7 +101,8 @@ Config requested_recipe(const TrainRequest& request) {
 TrainOutcome train_recipe(const TrainRequest& request, const Ports& ports) {
   const Parts parts = build_parts(requested_recipe(request), request.path);
   for (const std::string& line : guard(parts)) ports.logger->warn(line);
-  if (!parts.general.init_from.empty()) start_from(parts.general.init_from, parts, *ports.logger);
+  const bool resumes = request.existing == ExistingRun::kResume;
+  if (!resumes && !parts.general.init_from.empty()) start_from(parts.general.init_from, parts, *ports.logger);
 
   TrainOutcome outcome;
   if (request.dry_run) {
@@ -117,7 +118,7 @@ TrainOutcome train_recipe(const TrainRequest& request, const Ports& ports) {
   setup.directory = run.path();
   std::int64_t step = -1;
   std::unique_ptr<MetricWriter> metrics;
-  if (request.existing == ExistingRun::kResume) {
+  if (resumes) {
     // Where training goes on decides which lines of metrics are kept. The trainer warns of what is unreadable.
     Logger quiet;
     step = run.checkpoints().load_newest(quiet).step;

@@ -14,20 +14,25 @@ namespace gibbsite {
 void OptimizerOptions::declare(OptionVisitor& o) {
   o.option("name", name, "update rule", {"adam", "adamw", "adamax", "sgd", "rmsprop"});
   o.option("learning_rate", learning_rate, "base learning rate; a schedule multiplies it", positive());
-  o.option("beta1", beta1, "decay of the mean gradient (adam, adamw, adamax)", {0, 1, false, true});
-  o.option("beta2", beta2, "decay of the mean squared gradient, or of its maximum (adam, adamw, adamax)",
-           {0, 1, false, true});
-  o.option("epsilon", epsilon,
-           "added to the denominator (rmsprop variant tensorflow: inside its root; usual there: 1e-10)",
-           non_negative());
+  const bool adam_like = name == "adam" || name == "adamw" || name == "adamax";
+  const bool rmsprop = name == "rmsprop", sgd = name == "sgd";
+  o.only_if(adam_like).option("beta1", beta1, "decay of the mean gradient (adam, adamw, adamax)", {0, 1, false, true});
+  o.only_if(adam_like).option("beta2", beta2,
+                              "decay of the mean squared gradient, or of its maximum (adam, adamw, adamax)",
+                              {0, 1, false, true});
+  o.only_if(!sgd).option("epsilon", epsilon,
+                         "added to the denominator (rmsprop variant tensorflow: inside its root; usual there: 1e-10)",
+                         non_negative());
   o.option("weight_decay", weight_decay, "L2 coefficient, added to the gradient; adamw shrinks the parameters instead",
            non_negative());
-  o.option("momentum", momentum, "velocity decay (sgd, rmsprop)", {0, 1, false, true});
-  o.option("nesterov", nesterov, "step along gradient + momentum · velocity (sgd)");
-  o.option("alpha", alpha, "decay of the mean squared gradient (rmsprop; usual for variant tensorflow: 0.9)",
-           {0, 1, false, true});
-  o.option("variant", variant, "rmsprop as in this framework: where epsilon goes and what the mean square starts at",
-           {"pytorch", "tensorflow"});
+  o.only_if(sgd || rmsprop).option("momentum", momentum, "velocity decay (sgd, rmsprop)", {0, 1, false, true});
+  o.only_if(sgd).option("nesterov", nesterov, "step along gradient + momentum · velocity (sgd)");
+  o.only_if(rmsprop).option("alpha", alpha,
+                            "decay of the mean squared gradient (rmsprop; usual for variant tensorflow: 0.9)",
+                            {0, 1, false, true});
+  o.only_if(rmsprop).option("variant", variant,
+                            "rmsprop as in this framework: where epsilon goes and what the mean square starts at",
+                            {"pytorch", "tensorflow"});
 }
 
 namespace detail {

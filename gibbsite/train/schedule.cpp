@@ -10,8 +10,11 @@ namespace gibbsite {
 void ScheduleOptions::declare(OptionVisitor& o) {
   o.option("name", name, "shape of the learning rate over the run", {"constant", "cosine"});
   o.option("warmup", warmup, "updates of linear warm-up before it", at_least(0));
-  o.option("final_fraction", final_fraction, "cosine: fraction of the base rate reached at the end", between(0, 1));
-  o.option("total_steps", total_steps, "cosine: updates until the end; 0: those of the run", at_least(0));
+  const bool cosine = name == "cosine";
+  o.only_if(cosine).option("final_fraction", final_fraction, "cosine: fraction of the base rate reached at the end",
+                           between(0, 1));
+  o.only_if(cosine).option("total_steps", total_steps, "cosine: updates until the end; 0: those of the run",
+                           at_least(0));
 }
 
 double schedule_factor(const ScheduleOptions& options, std::int64_t step, std::int64_t run_steps) {

@@ -16,8 +16,9 @@
 namespace gibbsite {
 
 void TrainOptions::declare(OptionVisitor& o) {
-  o.option("steps", steps, "steps of training; in each, every phase makes its own number of updates", at_least(1));
-  o.option("batch_size", batch_size, "examples per update", at_least(1));
+  o.option("steps", steps, "steps of training; in each, every phase makes its own number of updates",
+           between(1, kMaximumSteps));
+  o.option("batch_size", batch_size, "examples per update", between(1, kMaximumBatch));
   o.option("log_every", log_every, "steps between lines of metrics; 0: none", at_least(0));
   o.option("validate_every", validate_every, "steps between validations; 0: none", at_least(0));
   o.option("checkpoint_every", checkpoint_every, "steps between checkpoints; 0: only at the end", at_least(0));
@@ -35,7 +36,7 @@ void TrainOptions::declare(OptionVisitor& o) {
            at_least(1));
   o.option("gradient_blowup", gradient_blowup,
            "a gradient norm beyond this many times its running median, with a loss that jumps out of its recent range, "
-           "is divergence; 0: not checked",
+           "is divergence (under clipping, which bounds the update, only if it lasts); 0: not checked",
            non_negative());
   o.option("energy_gap_limit", energy_gap_limit,
            "an energy gap between negatives and data beyond this magnitude is divergence; 0: not checked",
@@ -47,6 +48,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::int64_t kMedianWindow = 64, kMedianMinimum = 32;
+// Clipped updates out of range in a row that make a divergence. Leaving a plateau takes two or three.
+constexpr double kClippedBlowups = 8;
 // On a device, reading the norm waits for it, so divergence is looked for only this often between snapshots.
 constexpr std::int64_t kDeviceCheckEvery = 32;
 
@@ -91,7 +94,8 @@ struct PhaseState {
   NamedTensors parameters;     // that it trains, "<part>/<name>"
   std::vector<Tensor> inputs;  // the same without names
   std::unique_ptr<Optimizer> optimizer;
-  Tensor norms;            // [2, window] last gradient norms and losses by update modulo the window; norm < 0: none yet
+  // Last gradient norms by update modulo the window (< 0: none yet), the losses likewise, updates out of range in a row.
+  Tensor norms;            // [2 window + 1]
   std::int64_t first = 0;  // its first update within a step
   // Of the last update, read only when logged.
   NamedTensors log;
@@ -146,6 +150,8 @@ struct Trainer::State {
   void restore_core(const Checkpoint& from, const std::string& where);
   void restore(const NamedTensors& tensors, const std::string& where);
   void take_snapshot();
+  /// Whether an update out of range was let pass just now, so that the state is none to return to.
+  bool blowing_up() const;
 
   void want_gradients(const PhaseState* phase);
   std::optional<std::string> make_update();
@@ -209,7 +215,8 @@ Trainer::State::State(TrainerSetup given) : setup(std::move(given)) {
     }
     if (state.parameters.empty()) throw RequestError(where, "its parts have no parameters to train");
     state.optimizer = make_optimizer(phase.optimizer, state.parameters);
-    state.norms = torch::full({2, kMedianWindow}, -1.0, torch::kDouble);
+    state.norms = torch::full({2 * kMedianWindow + 1}, -1.0, torch::kDouble);
+    state.norms[2 * kMedianWindow] = 0;
     state.first = cycle;
     cycle += phase.steps;
     state.phase = phase;
@@ -292,6 +299,11 @@ void Trainer::State::restore(const NamedTensors& tensors, const std::string& whe
   }
 }
 
+bool Trainer::State::blowing_up() const {
+  return std::any_of(phases.begin(), phases.end(),
+                     [](const PhaseState& phase) { return phase.norms[2 * kMedianWindow].item<double>() > 0; });
+}
+
 void Trainer::State::take_snapshot() {
   snapshot = clones(core_state());
   snapshot_updates = updates;
@@ -345,7 +357,7 @@ std::optional<std::string> Trainer::State::divergence(PhaseState& phase, std::in
         const auto gap = tensor.item<double>();
         if (!(std::abs(gap) <= options().energy_gap_limit)) return fmt::format("the energy gap is {:.4g}", gap);
       }
-  double *norms = phase.norms.data_ptr<double>(), *losses = norms + kMedianWindow;
+  double *norms = phase.norms.data_ptr<double>(), *losses = norms + kMedianWindow, &blowups = losses[kMedianWindow];
   if (options().gradient_blowup > 0) {
     std::vector<double> known;
     double lowest = value, highest = -std::numeric_limits<double>::infinity();
@@ -361,11 +373,18 @@ std::optional<std::string> Trainer::State::divergence(PhaseState& phase, std::in
       // Gradients of score matching grow a thousandfold while a new network learns; only with a loss that leaves its recent
       // range, by more than that range, is a large one a failure.
       const bool loss_jumped = value > highest + (highest - lowest);
-      if (*middle > 0 && norm > options().gradient_blowup * *middle && loss_jumped)
-        return fmt::format("the gradient norm {:.4g} is {:.3g} times its running median and the loss jumped to {:.4g}",
-                           norm, norm / *middle, value);
+      if (*middle > 0 && norm > options().gradient_blowup * *middle && loss_jumped) {
+        const ClippingOptions& clipping = *phase.phase.clipping;
+        const bool clipped = clipping.clip_norm > 0 || clipping.clip_value > 0;
+        if (!clipped || ++blowups >= kClippedBlowups)
+          return fmt::format(
+              "the gradient norm {:.4g} is {:.3g} times its running median and the loss jumped to {:.4g}", norm,
+              norm / *middle, value);
+        return std::nullopt;
+      }
     }
   }
+  blowups = 0;
   norms[own % kMedianWindow] = norm;
   losses[own % kMedianWindow] = value;
   return std::nullopt;
@@ -536,7 +555,7 @@ TrainResult Trainer::run() {
     if (log || check) s.last.clear();
     if (log) s.write_metrics();
     const bool best = check && s.validate();
-    if (s.due(options.snapshot_every)) s.take_snapshot();
+    if (s.due(options.snapshot_every) && !s.blowing_up()) s.take_snapshot();
     if (best || s.due(options.checkpoint_every)) s.save(best);
   }
   if (s.saved_updates != s.updates) s.save(false);

@@ -46,6 +46,8 @@ struct TrainPhase {
   BatchSource batches;                      ///< empty: the trainer's
 };
 
+constexpr std::int64_t kMaximumBatch = 10'000'000, kMaximumSteps = 1'000'000'000'000;
+
 struct TrainOptions {
   std::int64_t steps = 1000;
   std::int64_t batch_size = 128;
@@ -110,8 +112,8 @@ class Trainer {
 
   /// Trains from step() to options.steps. A run that starts at step 0 writes a first checkpoint only when one is due.
   /// On a request to interrupt it saves a checkpoint and throws Interrupted. Divergence (a loss or gradient norm that
-  /// is not finite, a gradient norm beyond gradient_blowup times its running median while the loss jumps, an "energy_gap" beyond its limit)
-  /// returns to the last snapshot with a lower learning rate, and throws WorkError after max_rollbacks. With patience,
+  /// is not finite, a gradient norm beyond gradient_blowup times its running median while the loss jumps, an "energy_gap"
+  /// beyond its limit) returns to the last snapshot with a lower learning rate, and throws WorkError after max_rollbacks. With patience,
   /// the best parameters are in place at the end; the last checkpoint still holds the last ones.
   TrainResult run();
 

@@ -57,6 +57,11 @@ expect_refusal "missing recipe" 2 'nowhere\.toml' "$gibbsite" check "$work/nowhe
 expect_refusal "unknown subcommand" 2 'trian' "$gibbsite" trian "$smoke"
 expect_refusal "unknown flag" 2 'frobnicate' "$gibbsite" check "$smoke" --frobnicate
 expect_refusal "number that is none" 2 'seed' "$gibbsite" train "$smoke" --out "$work/run" --seed seven
+expect_refusal "seed that does not fit" 2 'seed' "$gibbsite" train "$smoke" --out "$work/run" --seed 99999999999999999999
+expect_refusal "too many threads" 2 'threads' "$gibbsite" check "$smoke" --threads 100000000
+for n in 0 -1 many 99999999999999999999; do
+  expect_refusal "samples: $n" 2 "n: '?$n" "$gibbsite" sample "$work/run" -n "$n"
+done
 expect "no run was left behind" [ ! -e "$work/run" ]
 expect_success "the unchanged recipe passes" "$gibbsite" check "$smoke"
 finish

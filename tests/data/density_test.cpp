@@ -1,4 +1,5 @@
 #include <gibbsite/core/error.h>
+#include <gibbsite/data/data.h>
 #include <gibbsite/data/density.h>
 #include <gtest/gtest.h>
 #include <torch/types.h>
@@ -33,6 +34,13 @@ std::vector<Case> cases() {
 
 std::unique_ptr<Density> make(const Case& c) {
   return find_entry(density_table(), "data set", c.name, "test").make(c.options);
+}
+
+TEST(Densities, OptionsDoNotClashWithThoseOfAllData) {
+  for (const auto& entry : density_table())
+    for (const OptionDescription& own : entry.options())
+      for (const OptionDescription& common : describe_options<DataOptions>())
+        EXPECT_TRUE(own.name != common.name || own.name == "noise") << entry.name << ": " << own.name;
 }
 
 TEST(Densities, RepeatFromASeedAndSplitByRows) {

@@ -24,7 +24,9 @@ struct Problem {
     data = Rng(1, "data").normal({4000, 2}, at::kDouble);
     ObjectiveParts parts;
     parts.energy = energy.get();
-    parts.kernel = find_entry(kernel_table(), "sampler", "mala", "").make(Config::table({{"step_size", Config(0.8)}}));
+    parts.kernel = [] {
+      return find_entry(kernel_table(), "sampler", "mala", "").make(Config::table({{"step_size", Config(0.8)}}));
+    };
     parts.data_example = data.narrow(0, 0, 1);
     Config options = Config::table({{"capacity", Config(4000)}, {"steps", Config(5)}});
     options.merge(more);

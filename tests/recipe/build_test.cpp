@@ -1,6 +1,7 @@
 #include <gibbsite/core/error.h>
 #include <gibbsite/recipe/build.h>
 #include <gibbsite/recipe/check.h>
+#include <gibbsite/recipe/evaluate.h>
 #include <gibbsite/recipe/guards.h>
 #include <gibbsite/recipe/parse.h>
 #include <gibbsite/recipe/run_directory.h>
@@ -100,6 +101,34 @@ TEST(Build, RefusesWhatNobodyReads) {
             std::string::npos);
   EXPECT_NE(failure<RequestError>([] { build_parts(with({"train.steps=many"}), {}); }).find("integer"),
             std::string::npos);
+  EXPECT_NE(failure<RequestError>([] { build_parts(with({"evaluate.metrics=[\"aurok\"]"}), {}); }).find("auroc"),
+            std::string::npos);
+  EXPECT_NE(failure<RequestError>([] { build_parts(with({"train.batch_size=4000000000000"}), {}); }).find("10000000"),
+            std::string::npos);
+}
+
+TEST(Build, RefusesKeysThatOnlyOtherChoicesRead) {
+  for (const char* key : {"optimizer.momentum=0.9", "optimizer.alpha=0.9", "objective.epsilon=0.1",
+                          "objective.batched=false", "schedule.final_fraction=0.1", "data.logit_alpha=0.01"})
+    EXPECT_NE(failure<RequestError>([&] { build_parts(with({key}), {}); }).find("read by nothing"), std::string::npos)
+        << key;
+  EXPECT_NE(
+      failure<RequestError>([] { build_parts(with({"objective.sampler.name=mala"}), {}); }).find("objective.sampler"),
+      std::string::npos);
+  // Each counts beside the choice that reads it, and the resolved recipe can be read again.
+  const std::vector<std::string> choices = {"optimizer.name=sgd",
+                                            "optimizer.momentum=0.9",
+                                            "schedule.name=cosine",
+                                            "schedule.final_fraction=0.1",
+                                            "objective.derivative=finite_difference",
+                                            "objective.epsilon=0.3"};
+  const std::string text = write_toml(build_parts(with(choices), {}).resolved);
+  EXPECT_NE(text.find("epsilon = 0.3"), std::string::npos) << text;
+  EXPECT_EQ(text.find("beta1"), std::string::npos) << text;
+  EXPECT_EQ(write_toml(build_parts(parse_toml(text, "again"), {}).resolved), text);
+  const std::string pcd =
+      write_toml(build_parts(with({"objective.name=pcd", "objective.sampler.name=langevin"}), {}).resolved);
+  EXPECT_NE(pcd.find("[objective.sampler]"), std::string::npos) << pcd;
 }
 
 TEST(Guards, NameLayerAndRemedy) {
@@ -151,6 +180,73 @@ TEST_F(Folder, ScoreIsMinusTheGradientOfEnergyInOriginalUnits) {
   const Tensor points = torch::stack({grid[0].flatten(), grid[1].flatten()}, 1);
   const double mass = score_points(parts, points, {}).log_density.exp().sum().item<double>() * 0.05 * 0.05;
   EXPECT_NEAR(mass, 1, 1e-5);
+}
+
+// A density in original units, dequantised: its mean over noisy points does not depend on who draws the noise. Values at
+// the ends of the range make the Jacobian of the logit steep there.
+TEST_F(Folder, LogLikelihoodTakesTheJacobianAtTheNoisyPoints) {
+  {
+    std::ofstream csv(file("levels.csv"));
+    csv << "level\n";
+    for (int i = 0; i < 4000; ++i) csv << i % 8 << "\n";
+  }
+  train_recipe(request("run", {"data.name=" + file("levels.csv"), "data.noise=0", "data.fresh=false", "data.scale=unit",
+                               "data.dequantise=true", "data.logit=true", "data.logit_alpha=1e-3", "data.train=0.2",
+                               "data.test=0.6", "dtype=float64", "train.steps=200", "train.batch_size=128",
+                               "optimizer.learning_rate=0.01"}),
+               {});
+  EvaluateRequest asked;
+  asked.run = file("run");
+  asked.metrics = {"log_likelihood"};
+  const Row row = evaluate_run(asked, {}).rows.at(0);
+  Logger logger;
+  const Parts parts = load_run(RunDirectory::open(file("run")), {}, true, {}, logger);
+  Rng rng(99, "own");
+  const Tensor levels = parts.data->splits.test.x.to(torch::kDouble);
+  const Tensor own = score_points(parts, levels + rng.uniform(levels.sizes(), levels), {}).log_density;
+  const double error = std::sqrt(own.var().item<double>() / static_cast<double>(own.size(0)));
+  EXPECT_NEAR(row.value, own.mean().item<double>(), 4 * std::sqrt(2.0) * error);
+  EXPECT_LT(error, 0.05);
+
+  // Rows of other metrics for the same weights stay in the file.
+  asked.metrics = {"sm_loss"};
+  evaluate_run(asked, {});
+  EXPECT_EQ(read_result(file("run") + "/evaluation.json").rows.size(), 2u);
+  asked.seed = 12;
+  EXPECT_EQ(std::get<double>(evaluate_run(asked, {}).rows.at(0).settings.at("seed")), 12);
+}
+
+TEST_F(Folder, TwoProcessesDoNotTrainInOneDirectory) {
+  const Config recipe = parse_toml("seed = 1\n", "x");
+  {
+    const RunDirectory first = RunDirectory::create(file("run"), recipe, ExistingRun::kRefuse);
+    for (const ExistingRun existing : {ExistingRun::kResume, ExistingRun::kReplace})
+      EXPECT_NE(
+          failure<WorkError>([&] { RunDirectory::create(file("run"), recipe, existing); }).find("another process"),
+          std::string::npos);
+  }
+  EXPECT_NO_THROW(RunDirectory::create(file("run"), recipe, ExistingRun::kResume));
+}
+
+TEST_F(Folder, OnePointHasAPicture) {
+  train_recipe(request("run"), {});
+  SampleRequest asked;
+  asked.run = file("run");
+  asked.n = 1;
+  asked.out = file("one.png");
+  if (std::system("gnuplot --version > /dev/null 2>&1") != 0) GTEST_SKIP() << "needs gnuplot";
+  sample_run(asked, {});
+  EXPECT_GT(fs::file_size(file("one.png")), 1000u);
+}
+
+TEST_F(Folder, OfStepsMadeAgainOnlyTheLastCount) {
+  const RunDirectory run = RunDirectory::create(file("run"), parse_toml("seed = 1\n", "x"), ExistingRun::kRefuse);
+  const auto writer = run.metric_writer(-1);
+  for (std::int64_t step : {10, 20, 30, 20}) writer->write(step, "main", {{"loss", 0.5}});
+  writer->flush();
+  const std::vector<MetricLine> lines = read_metrics(run.file("metrics.jsonl"));
+  ASSERT_EQ(lines.size(), 2u);
+  EXPECT_EQ(lines[1].step, 20);
 }
 
 TEST_F(Folder, ExistingRunsAreSafe) {

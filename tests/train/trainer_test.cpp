@@ -432,6 +432,17 @@ TEST(Trainer, NormGrowthBelowTheLimitIsNotDivergence) {
   EXPECT_EQ(Trainer(std::move(setup)).run().rollbacks, 0);
 }
 
+TEST(Trainer, AClippedSpikeIsDivergenceOnlyIfItLasts) {
+  for (const std::int64_t length : {1, 7, 8}) {
+    Diverging problem;
+    problem.trouble = Trouble::kNorm;
+    problem.when = [=](std::int64_t call) { return call >= 73 && call < 73 + length; };
+    TrainerSetup setup = problem.setup();
+    setup.options.clipping.clip_norm = 1;
+    EXPECT_EQ(Trainer(std::move(setup)).run().rollbacks, length < 8 ? 0 : 1) << length;
+  }
+}
+
 // ---- reporting
 
 TEST(Trainer, ReportsMetricsAndProgress) {
