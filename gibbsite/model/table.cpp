@@ -1,6 +1,7 @@
 #include <gibbsite/model/classifier.h>
 #include <gibbsite/model/energy.h>
 #include <gibbsite/model/mlp_energy.h>
+#include <gibbsite/model/mlp_score.h>
 #include <gibbsite/model/quadratic_energy.h>
 #include <gibbsite/model/residual_energy.h>
 
@@ -10,6 +11,11 @@ namespace {
 template <class Options, std::unique_ptr<Energy> (*make)(const Options&, const ModelContext&)>
 std::unique_ptr<Energy> from_config(const Config& config, const ModelContext& context) {
   return make(read_options<Options>(config, "model"), context);
+}
+
+template <class Options, std::unique_ptr<ScoreNetwork> (*make)(const Options&, const ModelContext&)>
+std::unique_ptr<ScoreNetwork> score_from_config(const Config& config, const ModelContext& context) {
+  return make(read_options<Options>(config, "score"), context);
 }
 
 }  // namespace
@@ -22,6 +28,16 @@ const Table<MakeEnergy>& energy_table() {
       {"residual", "residual convolutions with a quadratic or linear head", "finite-difference score matching, Table 2", from_config<ResidualEnergyOptions, make_residual_energy>, describe_options<ResidualEnergyOptions>, Settings::table({{"filters", Settings(2)}, {"stages", Settings(1)}, {"blocks", Settings(2)}})},
       {"quadratic", "k ‖x - m‖² / 2 with trainable k", "closed-form test case", from_config<QuadraticEnergyOptions, make_quadratic_energy>, describe_options<QuadraticEnergyOptions>, Settings::table()},
       {"classifier", "convolutional classifier; as an energy -log Σ exp(logits)", "judge of image samples", from_config<ClassifierOptions, make_classifier>, describe_options<ClassifierOptions>, Settings::table({{"filters", Settings(2)}, {"features", Settings(4)}})},
+      // clang-format on
+  };
+  return table;
+}
+
+const Table<MakeScore>& score_table() {
+  using Settings = Config;
+  static const Table<MakeScore> table = {
+      // clang-format off
+      {"mlp", "multi-layer perceptron on flattened points", "finite-difference score matching, section 4", score_from_config<MlpScoreOptions, make_mlp_score>, describe_options<MlpScoreOptions>, Settings::table({{"hidden", Settings::array({Settings(4), Settings(4)})}})},
       // clang-format on
   };
   return table;

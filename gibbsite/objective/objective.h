@@ -5,6 +5,7 @@
 #include <gibbsite/core/registry.h>
 #include <gibbsite/core/tensor.h>
 #include <gibbsite/model/energy.h>
+#include <gibbsite/model/score.h>
 #include <gibbsite/sampler/kernel.h>
 
 #include <functional>
@@ -20,6 +21,7 @@ struct Batch {
   Tensor label;                  ///< [B] int64, undefined without labels
   std::int64_t first_row = 0;    ///< global row of x[0] in the whole batch, for shards of a batch
   std::int64_t global_size = 0;  ///< rows of the whole batch; 0 means B
+  double progress = 0;           ///< share of the phase's updates made before this one, for schedules of an objective
 };
 
 struct Loss {
@@ -42,6 +44,7 @@ class Objective {
 /// What an objective may be built from. Null members are absent; an objective that needs one throws RequestError.
 struct ObjectiveParts {
   Energy* energy = nullptr;
+  ScoreNetwork* score = nullptr;
   /// The sampler of [objective.sampler], else that of the recipe, else null. Asking for it reads its options.
   std::function<std::shared_ptr<const Kernel>()> kernel;
   Tensor data_example;  ///< [1, *event], for shapes and dtype

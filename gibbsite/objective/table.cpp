@@ -1,6 +1,9 @@
 #include <gibbsite/objective/contrastive_divergence.h>
 #include <gibbsite/objective/cross_entropy.h>
+#include <gibbsite/objective/denoising.h>
+#include <gibbsite/objective/noise_contrastive.h>
 #include <gibbsite/objective/objective.h>
+#include <gibbsite/objective/one_sided.h>
 #include <gibbsite/objective/score_matching.h>
 
 namespace gibbsite {
@@ -20,8 +23,10 @@ const Table<MakeObjective>& objective_table() {
       {"exact_score_matching", "½‖∇E‖² - tr ∇²E with the exact Laplacian", "Hyvärinen 2005", from_config<ExactScoreMatchingOptions, make_exact_score_matching>, describe_options<ExactScoreMatchingOptions>},
       {"ssm", "sliced score matching, ½(v·∇E)² - vᵀ∇²E v, by jets, autograd or finite differences", "finite-difference score matching, Eq. 9", from_config<SlicedScoreMatchingOptions, make_sliced_score_matching>, describe_options<SlicedScoreMatchingOptions>},
       {"ssm_vr", "sliced score matching with the exact norm ½‖∇E‖²", "finite-difference score matching, section 2", from_config<SlicedScoreMatchingOptions, make_sliced_score_matching_vr>, describe_options<SlicedScoreMatchingOptions>},
-      {"dsm", "denoising score matching, ½‖s(x + n) + n/σ²‖²", "finite-difference score matching, Eq. 10", from_config<DenoisingScoreMatchingOptions, make_denoising_score_matching>, describe_options<DenoisingScoreMatchingOptions>},
-      {"mdsm", "multi-scale denoising score matching over a grid of noise levels", "finite-difference score matching, Table 2", from_config<MultiscaleDenoisingOptions, make_multiscale_denoising>, describe_options<MultiscaleDenoisingOptions>},
+      {"dsm", "denoising score matching, ½‖s(x + n) - ∇log q(n)‖², exact or along random directions", "finite-difference score matching, Eq. 10", from_config<DenoisingScoreMatchingOptions, make_denoising_score_matching>, describe_options<DenoisingScoreMatchingOptions>},
+      {"mdsm", "multi-scale denoising score matching over a grid of noise levels, exact or along random directions", "finite-difference score matching, Table 2", from_config<MultiscaleDenoisingOptions, make_multiscale_denoising>, describe_options<MultiscaleDenoisingOptions>},
+      {"mpf", "minimum probability flow to a small sphere, or one-sided differences: sliced score matching by energies alone", "finite-difference score matching, appendix B.7", from_config<MinimumProbabilityFlowOptions, make_minimum_probability_flow>, describe_options<MinimumProbabilityFlowOptions>},
+      {"nce", "noise-contrastive estimation against a noise law, or against the data moved by a small step", "Gutmann and Hyvärinen 2010", from_config<NoiseContrastiveOptions, make_noise_contrastive>, describe_options<NoiseContrastiveOptions>},
       {"pcd", "persistent contrastive divergence with a replay buffer", "CEBM; IGEBM", from_config<ContrastiveDivergenceOptions, make_contrastive_divergence>, describe_options<ContrastiveDivergenceOptions>, Settings::table({{"capacity", Settings(64)}, {"steps", Settings(2)}})},
       {"cross_entropy", "-log softmax(logits)[label], for classifiers", "judge of image samples", from_config<CrossEntropyOptions, make_cross_entropy>, describe_options<CrossEntropyOptions>},
       // clang-format on

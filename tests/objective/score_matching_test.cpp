@@ -1,49 +1,9 @@
-#include <gibbsite/model/energy.h>
-#include <gibbsite/objective/objective.h>
 #include <gtest/gtest.h>
-#include <torch/csrc/autograd/autograd.h>
-#include <torch/nn/module.h>
-#include <torch/types.h>
 
-#include <cmath>
+#include "objective/objective_helpers.h"
 
 namespace gibbsite {
 namespace {
-
-std::unique_ptr<Energy> make_energy(const std::string& name, const Shape& event, const Config& config,
-                                    at::ScalarType dtype = at::kDouble) {
-  ModelContext context;
-  context.event = event;
-  context.init = Rng(3, "init");
-  context.dtype = dtype;
-  return find_entry(energy_table(), "model", name, "").make(config, context);
-}
-
-std::unique_ptr<Objective> make_objective(const std::string& name, Energy& energy, const Config& config) {
-  ObjectiveParts parts;
-  parts.energy = &energy;
-  return find_entry(objective_table(), "objective", name, "").make(config, parts);
-}
-
-std::vector<Tensor> gradients(const Objective& objective, Energy& energy, const Tensor& x) {
-  Rng rng(9, "objective");
-  Batch batch;
-  batch.x = x;
-  const std::vector<Tensor> parameters = energy.module().parameters();
-  std::vector<Tensor> all = torch::autograd::grad({objective(batch, rng).backward}, parameters, {}, {}, false, true);
-  for (std::size_t i = 0; i < all.size(); ++i)  // a constant in the energy has no gradient
-    if (!all[i].defined()) all[i] = torch::zeros_like(parameters[i]);
-  return all;
-}
-
-double worst(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
-  double difference = 0, scale = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    difference = std::max(difference, (a[i].to(at::kDouble) - b[i].to(at::kDouble)).abs().max().item<double>());
-    scale = std::max(scale, b[i].abs().max().item<double>());
-  }
-  return difference / scale;
-}
 
 struct Case {
   const char* model;
@@ -97,42 +57,84 @@ TEST(SlicedScoreMatching, JetGradientsEqualNestedAutograd) {
       for (const at::ScalarType dtype : {at::kDouble, at::kFloat}) {
         auto truth_energy = make_energy(stock[i].model, stock[i].event, stock[i].config, at::kDouble);
         auto truth = make_objective(objective, *truth_energy, Config::table({{"derivative", Config("autograd")}}));
-        const std::vector<Tensor> expected = gradients(*truth, *truth_energy, points(stock[i], dtype).to(at::kDouble));
+        const Evaluated expected = evaluate(*truth, *truth_energy, points(stock[i], dtype).to(at::kDouble));
         for (const char* derivative : {"jet", "autograd"}) {
           auto energy = make_energy(fast[i].model, fast[i].event, fast[i].config, dtype);
           auto tested = make_objective(objective, *energy, Config::table({{"derivative", Config(derivative)}}));
-          EXPECT_LE(worst(gradients(*tested, *energy, points(fast[i], dtype)), expected),
-                    dtype == at::kDouble ? 1e-9 : 1e-4)
+          const Evaluated exact = evaluate(*tested, *energy, points(fast[i], dtype));
+          const double tolerance = dtype == at::kDouble ? 1e-9 : 1e-4;
+          EXPECT_LE(worst(exact.gradients, expected.gradients), tolerance)
+              << objective << " " << derivative << " " << fast[i].model;
+          EXPECT_NEAR(exact.value, expected.value, tolerance * std::abs(expected.value))
               << objective << " " << derivative << " " << fast[i].model;
         }
       }
 }
 
-TEST(SlicedScoreMatching, FiniteDifferencesTendToJetsAsEpsilonSquared) {
-  for (const Case& c : cases("fast")) {
-    auto energy = make_energy(c.model, c.event, c.config);
-    auto jets = make_objective("ssm", *energy, Config::table());
-    const std::vector<Tensor> truth = gradients(*jets, *energy, points(c));
-    std::vector<double> errors;
-    for (const double epsilon : {0.1, 0.05}) {
-      auto difference = make_objective(
-          "ssm", *energy, Config::table({{"derivative", Config("finite_difference")}, {"epsilon", Config(epsilon)}}));
-      errors.push_back(worst(gradients(*difference, *energy, points(c)), truth));
+TEST(SlicedScoreMatching, FiniteDifferenceErrorsFallAsEpsilonSquared) {
+  for (const Case& c : cases("fast"))
+    for (const char* objective : {"ssm", "ssm_vr"}) {
+      auto energy = make_energy(c.model, c.event, c.config);
+      scale_parameters(energy->module(), 3);
+      const Evaluated truth = evaluate(*make_objective(objective, *energy, Config::table()), *energy, points(c));
+      std::vector<double> values, gradients;
+      for (const double epsilon : test_epsilons()) {
+        const Config options =
+            Config::table({{"derivative", Config("finite_difference")}, {"epsilon", Config(epsilon)}});
+        const Evaluated difference = evaluate(*make_objective(objective, *energy, options), *energy, points(c));
+        values.push_back(std::abs(difference.value - truth.value));
+        gradients.push_back(worst(difference.gradients, truth.gradients));
+      }
+      EXPECT_NEAR(log_slope(test_epsilons(), values), 2, 0.1) << objective << " " << c.model;
+      EXPECT_NEAR(log_slope(test_epsilons(), gradients), 2, 0.1) << objective << " " << c.model;
     }
-    EXPECT_NEAR(std::log2(errors[0] / errors[1]), 2, 0.15) << c.model;
-  }
 }
 
-TEST(DenoisingScoreMatching, FastGradientsEqualStockDoubleBackward) {
-  const std::vector<Case> fast = cases("fast"), stock = cases("stock");
-  for (std::size_t i = 0; i < fast.size(); ++i)
-    for (const char* objective : {"dsm", "mdsm"}) {
-      auto energy = make_energy(fast[i].model, fast[i].event, fast[i].config);
-      auto plain = make_energy(stock[i].model, stock[i].event, stock[i].config);
-      EXPECT_LE(worst(gradients(*make_objective(objective, *energy, Config::table()), *energy, points(fast[i])),
-                      gradients(*make_objective(objective, *plain, Config::table()), *plain, points(stock[i]))),
-                1e-10)
-          << objective;
+// The printed formula, Eq. 9, with the same directions.
+TEST(SlicedScoreMatching, FiniteDifferencesAreThePaperFormula) {
+  const Case c = cases("fast")[0];
+  auto energy = make_energy(c.model, c.event, c.config);
+  const Tensor x = points(c);
+  const double epsilon = 0.2;
+  Rng rng(9, "objective");
+  const Tensor v = epsilon / std::sqrt(3.0) * rng.rademacher(x.sizes(), x);
+  const Tensor centre = -energy->energy(x), plus = -energy->energy(x + v), minus = -energy->energy(x - v);
+  const double expected =
+      (plus + minus - 2 * centre + (plus - minus).square() / 8).mean().item<double>() / (epsilon * epsilon);
+  const Config options = Config::table(
+      {{"derivative", Config("finite_difference")}, {"epsilon", Config(epsilon)}, {"weight", Config("per_dimension")}});
+  EXPECT_NEAR(evaluate(*make_objective("ssm", *energy, options), *energy, x).value, expected, 1e-10);
+}
+
+TEST(SlicedScoreMatching, FiniteDifferencesOfAQuadraticAreExactAtAnyStep) {
+  auto energy = make_energy("quadratic", {3}, Config::table());
+  const Tensor x = Rng(4, "x").normal({5, 3}, at::kDouble);
+  const Evaluated truth = evaluate(*make_objective("ssm", *energy, Config::table()), *energy, x);
+  const Config options = Config::table({{"derivative", Config("finite_difference")}, {"epsilon", Config(2.0)}});
+  const Evaluated difference = evaluate(*make_objective("ssm", *energy, options), *energy, x);
+  EXPECT_NEAR(difference.value, truth.value, 1e-9);
+  EXPECT_LE(worst(difference.gradients, truth.gradients), 1e-9);
+}
+
+// Over directions of every law, sliced and finite-difference losses have the exact loss as their mean.
+TEST(SlicedScoreMatching, ProjectionsAverageToTheExactLoss) {
+  auto energy = make_energy("mlp", {3}, cases("fast")[0].config);
+  const std::int64_t rows = 200, batches = 20;
+  const Tensor x = Rng(4, "x").normal({1, 3}, at::kDouble).expand({rows, 3}).contiguous();
+  const double exact = evaluate(*make_objective("exact_score_matching", *energy, Config::table()), *energy, x).value;
+  for (const char* law : {"rademacher", "gaussian", "sphere"})
+    for (const char* derivative : {"jet", "finite_difference"}) {
+      Config options = Config::table({{"derivative", Config(derivative)}, {"projection", Config(law)}});
+      if (std::string(derivative) == "finite_difference") options.set("epsilon", Config(1e-2));
+      const auto objective = make_objective("ssm", *energy, options);
+      std::vector<double> terms;
+      Rng rng(9, "objective");
+      Batch batch;
+      batch.x = x;
+      for (std::int64_t b = 0; b < batches; ++b) terms.push_back((*objective)(batch, rng).log[0].second.item<double>());
+      const Tensor means = torch::tensor(terms, at::kDouble);
+      EXPECT_NEAR(means.mean().item<double>(), exact, 4 * means.std().item<double>() / std::sqrt(batches) + 1e-6)
+          << law << " " << derivative;
     }
 }
 
@@ -154,7 +156,7 @@ TEST(ScoreMatching, OptimumAndSignOnAGaussian) {
   for (const Truth& truth : truths) {
     const auto slope = [&](double k) {
       auto energy = make_energy("quadratic", {2}, Config::table({{"stiffness", Config(k)}}));
-      return gradients(*make_objective(truth.objective, *energy, truth.config), *energy, x)[0].item<double>();
+      return evaluate(*make_objective(truth.objective, *energy, truth.config), *energy, x).gradients[0].item<double>();
     };
     EXPECT_LT(slope(truth.k - 0.2), 0) << truth.objective;
     EXPECT_GT(slope(truth.k + 0.2), 0) << truth.objective;
@@ -164,28 +166,24 @@ TEST(ScoreMatching, OptimumAndSignOnAGaussian) {
   }
 }
 
-TEST(MultiscaleDenoising, ShardsOfABatchUseTheirPartOfTheGrid) {
-  auto energy = make_energy("mlp", {3}, Config::table());
-  auto objective = make_objective("mdsm", *energy, Config::table());
-  const Tensor x = Rng(5, "x").normal({8, 3}, at::kDouble);
-  const auto value = [&](std::int64_t first, std::int64_t rows) {
-    Rng rng = Rng(6, "noise").at_row(first);
-    Batch batch;
-    batch.x = x.narrow(0, first, rows);
-    batch.first_row = first;
-    batch.global_size = 8;
-    return (*objective)(batch, rng).backward.item<double>() * static_cast<double>(rows);
-  };
-  EXPECT_NEAR(value(0, 8), value(0, 3) + value(3, 5), 1e-9 * std::abs(value(0, 8)));
-}
-
 // Contract: every objective repeats exactly from a seed, and the gradient of `backward` is the finite difference of the logged
 // value under common random numbers. Persistent chains are frozen negatives, so pcd promises only repetition.
 TEST(ObjectiveTable, RepeatsAndDifferentiatesItsLoggedValue) {
-  for (const Entry<MakeObjective>& entry : objective_table()) {
-    if (entry.name == "cross_entropy" || entry.name == "pcd") continue;
+  struct Variant {
+    std::string name;
+    Config options;
+  };
+  std::vector<Variant> variants;
+  for (const Entry<MakeObjective>& entry : objective_table())
+    if (entry.name != "cross_entropy" && entry.name != "pcd") variants.push_back({entry.name, entry.smallest});
+  for (const char* name : {"ssm", "ssm_vr", "dsm", "mdsm"})
+    for (const char* derivative : {"jet", "autograd", "finite_difference"})
+      variants.push_back({name, Config::table({{"derivative", Config(derivative)}})});
+  variants.push_back({"mpf", Config::table({{"form", Config("quadratic")}})});
+  variants.push_back({"nce", Config::table({{"contrast", Config("shift")}})});
+  for (const Variant& entry : variants) {
     auto energy = make_energy("mlp", {3}, Config::table({{"hidden", Config::array({Config(6), Config(6)})}}));
-    auto objective = make_objective(entry.name, *energy, entry.smallest);
+    auto objective = make_objective(entry.name, *energy, entry.options);
     const Tensor x = Rng(7, "x").normal({6, 3}, at::kDouble);
     const auto logged = [&] {
       Rng rng(8, "contract");

@@ -544,5 +544,20 @@ TEST(TrainOptions, EveryOptionIsDescribed) {
   EXPECT_THROW(read_options<TrainOptions>(Config::table({{"steps", 0}}), "train"), RequestError);
 }
 
+TEST(Trainer, TellsObjectivesHowFarTheRunIs) {
+  Problem problem;
+  std::vector<double> progress;
+  Formula watching([&](const Batch& batch, Rng&, Tensor&) {
+    progress.push_back(batch.progress);
+    return plain_loss((problem.module->value * batch.x).square().mean());
+  });
+  TrainerSetup setup = problem.setup(4);
+  setup.phases[0].objective = &watching;
+  setup.phases[0].steps = 2;
+  Trainer(std::move(setup)).run();
+  ASSERT_EQ(progress.size(), 8u);
+  for (std::size_t i = 0; i < 8; ++i) EXPECT_DOUBLE_EQ(progress[i], static_cast<double>(i) / 8);
+}
+
 }  // namespace
 }  // namespace gibbsite

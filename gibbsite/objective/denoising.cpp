@@ -1,0 +1,110 @@
+#include <fmt/format.h>
+#include <gibbsite/core/error.h>
+#include <gibbsite/objective/denoising.h>
+#include <gibbsite/objective/support.h>
+#include <torch/types.h>
+
+namespace gibbsite {
+namespace {
+
+// The squared distance of the score from a target, whole or along directions.
+class NoisyScore {
+ public:
+  NoisyScore(const NoisyScoreOptions& options, const ObjectiveParts& parts, const char* objective)
+      : options_(options), method_(derivative_method_from_name(options.derivative)) {
+    if (method_ == DerivativeMethod::kAutograd) {
+      score_ = require_score(parts, objective);
+      return;
+    }
+    energy_ = &require_energy(parts, objective);
+    require_jet(energy_->has_jet(), options.derivative);
+  }
+
+  /// mean_b weight[b] ½‖s(x_b) - target_b‖², or its projections.
+  Loss loss(const Tensor& x, const Tensor& target, const Tensor& weight, double progress, Rng& rng) const {
+    if (method_ == DerivativeMethod::kAutograd) {
+      const ScoreEval score = score_->at(x, rng);
+      const Tensor residual = score.value - target;
+      const Tensor value = (0.5 * weight * sum_event(residual.square())).mean();
+      // The gradient of ½‖s - t‖² is that of (s - t)·s with the first factor frozen.
+      return surrogate_loss(score.pullback(scale_rows(residual, weight / static_cast<double>(x.size(0)))), value);
+    }
+    ScalarFunction f;
+    f.value = energy_->fitted(x);
+    if (method_ == DerivativeMethod::kJet) f.jet = scalar_function(*energy_).jet;
+    Tensor sum;
+    for (std::int64_t p = 0; p < options_.projections; ++p) {
+      const Tensor v = options_.draw(x, rng);
+      const Tensor slope = directional_derivative(f, x, v, 1, method_, true, options_.at(progress));
+      const Tensor squared = (slope + sum_event(v * target)).square();
+      sum = sum.defined() ? sum + squared : squared;
+    }
+    return plain_loss((weight * sum).mean() * (0.5 / static_cast<double>(options_.projections)));
+  }
+
+ private:
+  NoisyScoreOptions options_;
+  DerivativeMethod method_;
+  std::shared_ptr<const Score> score_;
+  const Energy* energy_ = nullptr;
+};
+
+class DenoisingScoreMatching : public Objective {
+ public:
+  DenoisingScoreMatching(const DenoisingScoreMatchingOptions& options, const ObjectiveParts& parts)
+      : options_(options), law_(make_noise_law(options, options.sigma)), score_(options, parts, "dsm") {}
+  Loss operator()(const Batch& batch, Rng& rng) const override {
+    const Tensor noise = law_->sample(batch.x.sizes(), batch.x, rng);
+    const Tensor weights = torch::full({batch.x.size(0)}, weight(batch.x), batch.x.options());
+    return score_.loss(batch.x + noise, law_->score(noise), weights, batch.progress, rng);
+  }
+
+ private:
+  DenoisingScoreMatchingOptions options_;
+  std::unique_ptr<const NoiseLaw> law_;
+  NoisyScore score_;
+
+  double weight(const Tensor& x) const {
+    const double variance = options_.sigma * options_.sigma;
+    if (options_.weight == "variance") return variance;
+    if (options_.weight == "variance_squared") return variance * variance;
+    return options_.weight == "per_dimension" ? 2 * dimension_weight(options_.weight, x) : 1;
+  }
+};
+
+class MultiscaleDenoising : public Objective {
+ public:
+  MultiscaleDenoising(const MultiscaleDenoisingOptions& options, const ObjectiveParts& parts)
+      : options_(options), score_(options, parts, "mdsm") {}
+  Loss operator()(const Batch& batch, Rng& rng) const override {
+    const std::int64_t rows = batch.x.size(0), whole = batch.global_size > 0 ? batch.global_size : rows;
+    // The grid runs over the global batch, so that shards of a batch use their own part of it.
+    const Tensor position = torch::arange(batch.first_row, batch.first_row + rows, batch.x.options());
+    const double width = whole > 1 ? (options_.sigma_max - options_.sigma_min) / static_cast<double>(whole - 1) : 0;
+    const Tensor level = options_.sigma_min + width * position;
+    const Tensor noise = scale_rows(rng.normal(batch.x.sizes(), batch.x), level);
+    const Tensor target = noise / (-options_.sigma * options_.sigma);
+    return score_.loss(batch.x + noise, target, 2 * options_.factor / level.square(), batch.progress, rng);
+  }
+
+ private:
+  MultiscaleDenoisingOptions options_;
+  NoisyScore score_;
+};
+
+}  // namespace
+
+std::unique_ptr<Objective> make_denoising_score_matching(const DenoisingScoreMatchingOptions& options,
+                                                         const ObjectiveParts& parts) {
+  return std::make_unique<DenoisingScoreMatching>(options, parts);
+}
+
+std::unique_ptr<Objective> make_multiscale_denoising(const MultiscaleDenoisingOptions& options,
+                                                     const ObjectiveParts& parts) {
+  if (options.sigma_max < options.sigma_min)
+    throw RequestError("objective.sigma_max",
+                       fmt::format("{} is below sigma_min {}", options.sigma_max, options.sigma_min));
+  return std::make_unique<MultiscaleDenoising>(options, parts);
+}
+
+}  // namespace gibbsite

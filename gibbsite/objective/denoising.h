@@ -1,0 +1,67 @@
+// Denoising score matching. Per example, with s the score, n the noise and t = grad log q(n) its own score,
+//
+//   dsm    ½‖s(x + n) - t‖²                          t = -n/σ² for Gaussian noise      (Vincent 2011)
+//   mdsm   factor/σ_b² ‖s(x + n_b) + n_b/σ₀²‖²       n_b ~ N(0, σ_b² I), levels spaced over the batch
+//
+// summed over dimensions and averaged over the batch. derivative = "autograd" is exact and projects nothing: the score's
+// graph is kept and Σ z·score differentiated, 6 forward passes in all. The others take the component of the residual along
+// random directions, ½(v·(s - t))² with E[v vᵀ] = I: with "finite_difference" this is FD-DSM (finite-difference score
+// matching, Eq. 10; its constant is weight = "per_dimension"), 6 forward passes too, with a projection's variance and ε's bias.
+#pragma once
+
+#include <gibbsite/calculus/derivatives.h>
+#include <gibbsite/objective/noise_law.h>
+#include <gibbsite/objective/objective.h>
+#include <gibbsite/objective/projection.h>
+
+namespace gibbsite {
+
+/// How the score at a noisy point enters: whole, or along directions.
+struct NoisyScoreOptions : ProjectionOptions, StepOptions {
+  std::string derivative = "autograd";
+  void declare(OptionVisitor& o) {
+    o.option("derivative", derivative,
+             "autograd: the whole score, exact; jet, finite_difference: its component along random directions",
+             derivative_method_names());
+    ProjectionOptions::declare(o, derivative != "autograd");
+    StepOptions::declare(o, derivative == "finite_difference");
+  }
+};
+
+struct DenoisingScoreMatchingOptions : NoisyScoreOptions, NoiseLawOptions {
+  double sigma = 0.1;
+  std::string weight = "one";
+  void declare(OptionVisitor& o) {
+    o.option("sigma", sigma, "scale of the noise, its standard deviation where it is Gaussian", positive());
+    NoiseLawOptions::declare(o);
+    o.option("weight", weight, "one; variance: σ², sliced score matching's code: σ⁴ (½‖σ²s + n‖²); per_dimension: 2/d",
+             {"one", "variance", "variance_squared", "per_dimension"});
+    NoisyScoreOptions::declare(o);
+  }
+};
+
+/// Takes an energy, or a score network with derivative = "autograd".
+std::unique_ptr<Objective> make_denoising_score_matching(const DenoisingScoreMatchingOptions& options,
+                                                         const ObjectiveParts& parts);
+
+struct MultiscaleDenoisingOptions : NoisyScoreOptions {
+  double sigma = 0.1;
+  double sigma_min = 0.05;
+  double sigma_max = 1.2;
+  double factor = 1e-4;
+  void declare(OptionVisitor& o) {
+    o.option("sigma", sigma, "σ₀, the noise level the model represents", positive());
+    o.option("sigma_min", sigma_min, "smallest noise level; levels are evenly spaced over the global batch",
+             positive());
+    o.option("sigma_max", sigma_max, "largest noise level", positive());
+    o.option("factor", factor, "the loss is factor/σ_b² ‖s + n/σ₀²‖²: the paper's constant, twice our definition's ½",
+             positive());
+    NoisyScoreOptions::declare(o);
+  }
+};
+
+/// Takes what make_denoising_score_matching takes.
+std::unique_ptr<Objective> make_multiscale_denoising(const MultiscaleDenoisingOptions& options,
+                                                     const ObjectiveParts& parts);
+
+}  // namespace gibbsite

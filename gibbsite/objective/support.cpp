@@ -1,0 +1,37 @@
+#include <fmt/format.h>
+#include <gibbsite/core/error.h>
+#include <gibbsite/objective/support.h>
+#include <torch/types.h>
+
+namespace gibbsite {
+
+const Energy& require_energy(const ObjectiveParts& parts, const char* objective) {
+  if (!parts.energy) throw RequestError("objective", fmt::format("{} needs an energy model", objective));
+  return *parts.energy;
+}
+
+std::shared_ptr<const Score> require_score(const ObjectiveParts& parts, const char* objective) {
+  if (parts.score) return {std::shared_ptr<const Score>(), parts.score};
+  if (parts.energy) return make_energy_score(*parts.energy);
+  throw RequestError("objective", fmt::format("{} needs an energy model or a score network", objective));
+}
+
+void require_jet(bool has_jet, const std::string& derivative) {
+  if (derivative == "jet" && !has_jet)
+    throw RequestError("objective.derivative", "this model has no jet form", "use derivative = \"autograd\"");
+}
+
+Loss plain_loss(const Tensor& loss, NamedTensors more) {
+  more.insert(more.begin(), {"loss", loss.detach()});
+  return {loss, std::move(more)};
+}
+
+Loss surrogate_loss(const Tensor& surrogate, const Tensor& value) {
+  return {surrogate + (value - surrogate).detach(), {{"loss", value.detach()}}};
+}
+
+double dimension_weight(const std::string& weight, const Tensor& x) {
+  return weight == "per_dimension" ? 1 / static_cast<double>(x[0].numel()) : 1;
+}
+
+}  // namespace gibbsite

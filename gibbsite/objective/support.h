@@ -1,0 +1,29 @@
+// What several objectives share: their checks of what they are built from, their reports, their scalings.
+#pragma once
+
+#include <gibbsite/objective/objective.h>
+
+#include <string>
+
+namespace gibbsite {
+
+/// Throws RequestError naming the objective if there is no energy.
+const Energy& require_energy(const ObjectiveParts& parts, const char* objective);
+
+/// The score network if there is one, else the score of the energy. Throws RequestError naming the objective if there is
+/// neither.
+std::shared_ptr<const Score> require_score(const ObjectiveParts& parts, const char* objective);
+
+/// Throws RequestError if `derivative` is jet and the model has none.
+void require_jet(bool has_jet, const std::string& derivative);
+
+/// A loss that is its own surrogate; `more` is reported after "loss".
+Loss plain_loss(const Tensor& loss, NamedTensors more = {});
+
+/// Differentiates `surrogate` and has the value of the loss.
+Loss surrogate_loss(const Tensor& surrogate, const Tensor& value);
+
+/// 1 for "one", 1/d for "per_dimension", d the size of one event of x.
+double dimension_weight(const std::string& weight, const Tensor& x);
+
+}  // namespace gibbsite
