@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/core/text.h>
+#include <gibbsite/recipe/deep_ebm.h>
 #include <gibbsite/recipe/derivative_cost.h>
 #include <gibbsite/recipe/reproduce.h>
 #include <gibbsite/recipe/smoke_ssm.h>
@@ -18,6 +19,8 @@ const std::vector<Experiment>& experiment_table() {
        reproduce_smoke_ssm},
       {"fd/derivative-cost", "cost and error of directional derivatives of order 1 to 8",
        "finite-difference score matching, Figure 2", reproduce_derivative_cost},
+      {"fd/deep-ebm", "deep energies of MNIST: cost and score-matching loss of every way to take derivatives",
+       "finite-difference score matching, Table 2", reproduce_deep_ebm},
   };
   return table;
 }

@@ -43,5 +43,35 @@ TEST(ScoreMatchingLoss, IsSmallestAtTheTruthWhereItIsMinusHalfTheFisherInformati
   EXPECT_GT(loss(4.5).value, truth.value);
 }
 
+// E = xᵀAx/2 has vᵀ∇²E v = vᵀAv: the mean over many probes tends to the trace, whatever the chunk, by jets as by autograd.
+TEST(SlicedScoreMatchingLoss, ProbesAverageToTheTrace) {
+  Rng rng(2, "test");
+  const Tensor a = rng.normal({4, 4}, at::kDouble);
+  const Tensor precision = at::mm(a, a.t());
+  const Tensor x = rng.normal({50, 4}, at::kDouble);
+  ScalarFunction energy;
+  energy.value = [&](const Tensor& p) { return (at::mm(p, precision) * p).sum(1) / 2; };
+  const Tensor norm = at::mm(x, precision).square().sum(1) / 2;
+  const Rng probes(7, "probes");
+  const Tensor one = sliced_score_matching_terms(energy, x, 1, probes, 50);
+  Rng again = probes;
+  const Tensor v = again.rademacher(x.sizes(), x);
+  EXPECT_LT((one - (norm - (at::mm(v, precision) * v).sum(1))).abs().max().item<double>(), 1e-10);
+  EXPECT_LT((one - sliced_score_matching_terms(energy, x, 1, probes, 7)).abs().max().item<double>(), 1e-10);
+
+  const std::int64_t many = 400;
+  const Tensor error = sliced_score_matching_terms(energy, x, many, probes) - (norm - precision.trace());
+  // vᵀAv varies by 2 Σ_{i≠j} a_ij² over Rademacher directions.
+  const double variance = 2 * (precision.square().sum() - precision.diagonal().square().sum()).item<double>();
+  EXPECT_NEAR(error.mean().item<double>(), 0, 4 * std::sqrt(variance / (many * 50)));
+  EXPECT_GT(error.abs().max().item<double>(), 0);
+
+  energy.jet = [&](const Jet& p) {
+    const Jet image = p.with(at::mm(p.c, precision));
+    return sum(image * p, {1}) * 0.5;
+  };
+  EXPECT_LT((one - sliced_score_matching_terms(energy, x, 1, probes)).abs().max().item<double>(), 1e-10);
+}
+
 }  // namespace
 }  // namespace gibbsite
