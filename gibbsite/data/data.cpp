@@ -3,6 +3,7 @@
 #include <gibbsite/core/error.h>
 #include <gibbsite/data/data.h>
 #include <gibbsite/data/named_set.h>
+#include <gibbsite/data/numpy_shuffle.h>
 #include <torch/types.h>
 
 #include <algorithm>
@@ -36,18 +37,27 @@ Splits generate_splits(const Density& density, const DataOptions& options, const
 }
 
 Splits load_splits(const Config& config, const DataOptions& options, const Rng& rng, const DataPath& path) {
-  const Published published = load_published(options.name, path, options.label_column, origin_of(config, "name"));
-  const SplitSizes sizes{options.train, options.validation, options.test};
-  const SplitOrder order = options.split == "file" ? SplitOrder::kFile : SplitOrder::kRandom;
+  Published published = load_published(options.name, path, options.label_column, origin_of(config, "name"));
+  SplitSizes sizes{options.train, options.validation, options.test};
+  const SplitOrder order = options.split == "random" ? SplitOrder::kRandom : SplitOrder::kFile;
+  if (options.split == "numpy" && published.train) {
+    const std::int64_t n = published.train->size();
+    published.train = published.train->rows(numpy_shuffle(static_cast<std::uint32_t>(options.split_seed), n));
+    if (!published.test && options.validation < 1) {
+      const double test = options.test >= 1 ? options.test : std::floor(options.test * static_cast<double>(n));
+      // A count, but for none at all, which is a share of nothing.
+      sizes.validation = std::floor(options.validation * (static_cast<double>(n) - test));
+    }
+  }
   if (!published.test) return split(*published.train, sizes, order, rng);
   if (published.train) return split_official(*published.train, *published.test, sizes, order, rng);
   return {published.test->rows(0, 0), published.test->rows(0, 0), *published.test};
 }
 
-/// The range of the values in original units: the known one, or that of the training rows.
-std::pair<double, double> range_of(const Dataset& train) {
+/// The range of the values in original units: the known one, or that of `rows`.
+std::pair<double, double> range_of(const Dataset& train, const Tensor& rows) {
   if (train.high > train.low || train.size() == 0) return {train.low, train.high};
-  return {train.x.min().item<double>(), train.x.max().item<double>()};
+  return {rows.min().item<double>(), rows.max().item<double>()};
 }
 
 void build_pipeline(const Config& config, Data& data) {
@@ -64,10 +74,15 @@ void build_pipeline(const Config& config, Data& data) {
                          fmt::format("data.dequantise needs integer values, {} has others", train.source));
     pipeline.append(make_dequantise(1));
   }
-  auto [low, high] = options.scale == "unit" || options.scale == "symmetric" ? range_of(train) : std::pair(0.0, 0.0);
+  const Tensor rows = options.statistics == "all"
+                          ? at::cat({data.splits.train.x, data.splits.validation.x, data.splits.test.x})
+                          : train.x;
+  if (options.dequantise_gaps) pipeline.append(fit_gap_dequantise(pipeline.forward(rows)));
+  auto [low, high] =
+      options.scale == "unit" || options.scale == "symmetric" ? range_of(train, rows) : std::pair(0.0, 0.0);
   if (options.dequantise) high += 1;
   // Statistics are those of the rows a model will see, so they include the noise so far.
-  const auto fitted = [&] { return pipeline.prepare(train.x, data.rng.stream("fit")); };
+  const auto fitted = [&] { return pipeline.prepare(rows, data.rng.stream("fit")); };
   if (options.scale == "unit" || options.scale == "symmetric")
     pipeline.append(make_range(low, high, options.scale == "symmetric"));
   if (options.scale == "standardise") pipeline.append(fit_standardise(fitted()));

@@ -23,10 +23,13 @@ struct DataOptions {
   double validation = 0.1;
   double test = 0.1;
   std::string split = "random";
+  std::int64_t split_seed = 2019;
   bool fresh = false;
   bool noise_once = false;
   std::string scale = "none";
+  std::string statistics = "train";
   bool dequantise = false;
+  bool dequantise_gaps = false;
   bool logit = false;
   double logit_alpha = 1e-6;
   std::int64_t pad = 0;
@@ -43,13 +46,27 @@ struct DataOptions {
              non_negative());
     o.option("test", test, "test rows, or a share below 1; an official test set is kept whole unless rows are given",
              non_negative());
-    o.option("split", split, "which rows go where: a permutation from the seed, or the order of the file",
-             {"random", "file"});
+    o.option(
+        "split", split,
+        "which rows go where: a permutation from the seed, the order of the file, or the shuffle of NumPy's legacy "
+        "generator, where a share of validation is of the rows that test leaves",
+        {"random", "file", "numpy"});
+    o.only_if(split == "numpy")
+        .option("split_seed", split_seed, "seed of NumPy's shuffle, the same whatever the recipe's seed",
+                between(0, 4294967295.0));
     o.option("fresh", fresh, "draw new samples of a generated density for every training batch");
     o.option("noise_once", noise_once, "draw dequantisation and jitter of the training rows once, not for every batch");
     o.option("scale", scale, "none, to [0, 1], to [-1, 1], to mean 0 and deviation 1, or PCA whitening",
              {"none", "unit", "symmetric", "standardise", "whiten"});
+    const bool fitted = scale != "none" || dequantise_gaps;
+    o.only_if(fitted).option(
+        "statistics", statistics,
+        "rows that means, deviations, directions and gaps are taken from: the training rows, or all "
+        "rows as in published tables of density estimates",
+        {"train", "all"});
     o.option("dequantise", dequantise, "add uniform noise on (0, 1] to integer values before scaling");
+    o.option("dequantise_gaps", dequantise_gaps,
+             "add to every column uniform noise on [−g, g], g the median gap between its different values");
     o.option("logit", logit, "logit of values in [0, 1]; needs scale = \"unit\"");
     o.only_if(logit).option("logit_alpha", logit_alpha, "logit(alpha + (1 - 2 alpha) x)", between(1e-12, 0.49));
     o.option("pad", pad, "pixels of margin added on every side of an image", non_negative());

@@ -3,10 +3,12 @@
 #include <gibbsite/core/error.h>
 #include <gibbsite/data/banana.h>
 #include <gibbsite/data/checkerboard.h>
+#include <gibbsite/data/cifar.h>
 #include <gibbsite/data/csv.h>
 #include <gibbsite/data/gaussian_mixture.h>
 #include <gibbsite/data/idx.h>
 #include <gibbsite/data/named_set.h>
+#include <gibbsite/data/near_duplicates.h>
 #include <gibbsite/data/ring.h>
 #include <gibbsite/data/swiss_roll.h>
 #include <gibbsite/data/two_moons.h>
@@ -74,6 +76,55 @@ Load columns(const std::string& file, const std::string& label, std::size_t drop
   };
 }
 
+Load parkinsons() {
+  return [](const NamedSet& set, const DataPath& path) {
+    Dataset data = read_table(set, path, "uci_parkinsons/parkinsons_updrs.data", "", 3);
+    const std::vector<std::int64_t> kept = without_near_duplicates(data.x, 0.98);
+    data.x = data.x.index_select(1, torch::tensor(kept, torch::kLong));
+    std::vector<std::string> columns;
+    for (const std::int64_t column : kept) columns.push_back(data.columns.at(static_cast<std::size_t>(column)));
+    data.columns = std::move(columns);
+    return Published{data, std::nullopt};
+  };
+}
+
+// A batch is taken whole or, where only that is there, in a copy that lacks records.
+Dataset read_batches(const NamedSet& set, const DataPath& path, const std::vector<std::string>& names,
+                     std::int64_t label_bytes) {
+  std::vector<Tensor> x, label;
+  for (const std::string& name : names) {
+    const bool partial = !path.find(name + ".bin.gz") && path.find(name + ".partial.bin.gz");
+    if (!x.empty() && !partial && !path.find(name + ".bin.gz")) continue;
+    const Dataset batch =
+        read_cifar(path.require(set.name, name + (partial ? ".partial.bin.gz" : ".bin.gz"), set.how), label_bytes);
+    x.push_back(batch.x);
+    label.push_back(batch.label);
+  }
+  Dataset data;
+  data.x = torch::cat(x);
+  data.label = torch::cat(label);
+  data.source = set.name;
+  data.high = 255;
+  return data;
+}
+
+Load cifar10() {
+  return [](const NamedSet& set, const DataPath& path) {
+    std::vector<std::string> names;
+    for (int k = 1; k <= 5; ++k) names.push_back(fmt::format("cifar10/data_batch_{}", k));
+    return Published{read_batches(set, path, names, 1), read_batches(set, path, {"cifar10/test_batch"}, 1)};
+  };
+}
+
+Load cifar100() {
+  return [](const NamedSet& set, const DataPath& path) {
+    Published published;
+    published.test = read_batches(set, path, {"cifar100/test"}, 2);
+    if (path.find("cifar100/train.bin.gz")) published.train = read_batches(set, path, {"cifar100/train"}, 2);
+    return published;
+  };
+}
+
 Load optdigits() {
   return [](const NamedSet& set, const DataPath& path) {
     Dataset train = read_table(set, path, "uci_optdigits/optdigits.tra", "64", 0);
@@ -115,9 +166,11 @@ const std::vector<NamedSet>& named_sets() {
       {"omniglot", "4840 drawings of 242 characters (small background sets), 28 × 28", "Lake, Salakhutdinov, Tenenbaum 2015", "make omniglot_small-{images28-idx3,labels-idx1}-ubyte.gz of github.com/brendenlake/omniglot in omniglot_small/", images("omniglot_small/omniglot_small-images28-idx3-ubyte.gz", "omniglot_small/omniglot_small-labels-idx1-ubyte.gz")},
       {"frey-faces", "1965 video frames of a face, 28 × 20, in video order", "Frey, Roweis", "make frey-images-idx3-ubyte.gz of cs.nyu.edu/~roweis/data.html in frey_faces/", images("frey_faces/frey-images-idx3-ubyte.gz", "")},
       {"olivetti-faces", "400 faces of 40 people, 64 × 64", "Samaria, Harter 1994", "make olivetti-{images-idx3,labels-idx1}-ubyte.gz of cs.nyu.edu/~roweis/data.html in olivetti_faces/", images("olivetti_faces/olivetti-images-idx3-ubyte.gz", "olivetti_faces/olivetti-labels-idx1-ubyte.gz")},
+      {"cifar10", "photographs, 3 × 32 × 32, 10 classes; as many training batches as are there", "Krizhevsky 2009", "get data_batch_{1..5}.bin and test_batch.bin of cs.toronto.edu/~kriz/cifar.html into cifar10/", cifar10()},
+      {"cifar100", "photographs, 3 × 32 × 32, 100 classes; training rows where they are there", "Krizhevsky 2009", "get test.bin (and train.bin) of cs.toronto.edu/~kriz/cifar.html into cifar100/", cifar100()},
       {"redwine", "1599 red wines, 11 measurements, quality as label", "Cortez et al. 2009", "get winequality-red.csv of archive.ics.uci.edu/dataset/186 into uci_wine/", columns("uci_wine/winequality-red.csv", "quality", 0)},
       {"whitewine", "4898 white wines, 11 measurements, quality as label", "Cortez et al. 2009", "get winequality-white.csv of archive.ics.uci.edu/dataset/186 into uci_wine/", columns("uci_wine/winequality-white.csv", "quality", 0)},
-      {"parkinsons", "5875 voice recordings, 19 measurements (subject, age, sex dropped)", "Tsanas, Little 2009", "get parkinsons_updrs.data of archive.ics.uci.edu/dataset/189 into uci_parkinsons/", columns("uci_parkinsons/parkinsons_updrs.data", "", 3)},
+      {"parkinsons", "5875 voice recordings, 15 measurements (subject, age, sex and near duplicates dropped)", "Tsanas, Little 2009", "get parkinsons_updrs.data of archive.ics.uci.edu/dataset/189 into uci_parkinsons/", parkinsons()},
       {"optdigits", "5620 handwritten digits, 8 × 8 counts 0 to 16, 10 classes", "Alpaydin, Kaynak 1998", "get optdigits.tra and optdigits.tes of archive.ics.uci.edu/dataset/80 into uci_optdigits/", optdigits()},
   };
   // clang-format on

@@ -125,6 +125,19 @@ class Dequantise : public Noise {
   double width_;
 };
 
+class GapDequantise : public Noise {
+ public:
+  explicit GapDequantise(Tensor gap) : gap_(std::move(gap)) {}
+  std::string kind() const override { return "dequantise_gaps"; }
+  Tensor prepare(const Tensor& x, Rng& rng) const override {
+    return x + gap_.to(x.options()) * (2 * rng.uniform(x.sizes(), x) - 1);
+  }
+  NamedTensors state() const override { return {{"gap", gap_}}; }
+
+ private:
+  Tensor gap_;  // one event
+};
+
 class Jitter : public Noise {
  public:
   explicit Jitter(double sigma) : sigma_(sigma) {}
@@ -245,6 +258,21 @@ TransformPointer fit_whiten(const Tensor& x) {
 
 TransformPointer make_logit(double alpha) { return std::make_shared<Logit>(alpha); }
 TransformPointer make_dequantise(double width) { return std::make_shared<Dequantise>(width); }
+
+TransformPointer fit_gap_dequantise(const Tensor& x) {
+  const Tensor rows = as_rows(x);
+  check_finite("data.dequantise_gaps", "x", rows);
+  Tensor gap = torch::zeros({rows.size(1)}, torch::kDouble);
+  for (std::int64_t j = 0; j < rows.size(1); ++j) {
+    const Tensor values = std::get<0>(torch::_unique(rows.select(1, j).contiguous(), /*sorted=*/true));
+    const std::int64_t n = values.size(0) - 1;
+    if (n < 1) continue;
+    const Tensor gaps = std::get<0>(torch::sort(values.slice(0, 1) - values.slice(0, 0, n)));
+    gap[j] = 0.5 * (gaps[(n - 1) / 2] + gaps[n / 2]);
+  }
+  return std::make_shared<GapDequantise>(gap.view(event_shape(x)));
+}
+
 TransformPointer make_jitter(double sigma) { return std::make_shared<Jitter>(sigma); }
 TransformPointer make_pad(std::int64_t margin, double value) { return std::make_shared<Pad>(margin, value); }
 TransformPointer make_reshape(const Shape& from, const Shape& to) { return std::make_shared<Reshape>(from, to); }
@@ -258,6 +286,8 @@ const std::vector<TransformEntry>& transform_table() {
       {"whiten", "PCA whitening", [](C, S s) { return restore_whiten(s); }},
       {"logit", "logit of values in [0, 1]", [](C c, S) { return make_logit(find_setting(c, "alpha").real()); }},
       {"dequantise", "uniform noise", [](C c, S) { return make_dequantise(find_setting(c, "width").real()); }},
+      {"dequantise_gaps", "uniform noise as wide as the gaps of each column",
+       [](C, S s) { return std::make_shared<GapDequantise>(find_tensor(s, "gap")); }},
       {"jitter", "Gaussian noise", [](C c, S) { return make_jitter(find_setting(c, "sigma").real()); }},
       {"pad", "a margin around images",
        [](C c, S) { return make_pad(find_setting(c, "margin").integer(), find_setting(c, "value").real()); }},

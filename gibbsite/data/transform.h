@@ -57,6 +57,9 @@ TransformPointer fit_whiten(const Tensor& x);
 TransformPointer make_logit(double alpha);
 /// Uniform noise on (0, width]; the identity but for `prepare`.
 TransformPointer make_dequantise(double width);
+/// Uniform noise on [−g, g] in every column, g the median gap between the sorted different values of that column of x
+/// ([N, D], one value alone: 0); the identity but for `prepare`.
+TransformPointer fit_gap_dequantise(const Tensor& x);
 /// N(0, sigma^2) noise; the identity but for `prepare`.
 TransformPointer make_jitter(double sigma);
 /// Pads the last two dimensions by `margin` on every side with `value`; inverse crops.

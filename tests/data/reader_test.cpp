@@ -296,13 +296,16 @@ TEST(NamedSets, ReadTheRealFiles) {
   check("omniglot", 4840, 0, {28, 28}, true);
   check("frey-faces", 1965, 0, {28, 20}, false);
   check("olivetti-faces", 400, 0, {64, 64}, true);
+  check("cifar10", 9980, 9966, {3, 32, 32}, true);  // what is here of it
+  const Dataset cifar = check("cifar100", 0, 10000, {3, 32, 32}, true);
+  EXPECT_TRUE((torch::bincount(cifar.label) == 100).all().item<bool>());
   const Dataset wine = check("redwine", 1599, 0, {11}, true);
   EXPECT_EQ(wine.columns.front(), "fixed acidity");
   EXPECT_EQ(wine.columns.back(), "alcohol");
   EXPECT_NEAR(wine.x[0][10].item<double>(), 9.4, 1e-12);
   EXPECT_EQ(wine.label[0].item<int>(), 5);
   check("whitewine", 4898, 0, {11}, true);
-  EXPECT_EQ(check("parkinsons", 5875, 0, {19}, false).columns.front(), "test_time");
+  EXPECT_EQ(check("parkinsons", 5875, 0, {15}, false).columns.front(), "test_time");
   EXPECT_EQ(check("optdigits", 3823, 1797, {64}, true).high, 16);
 }
 

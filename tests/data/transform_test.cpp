@@ -153,5 +153,24 @@ TEST(Noise, IsIndexedByRowAndHasTheStatedLaw) {
   EXPECT_NEAR(all.var().item<double>(), variance, 4 * std::sqrt((fourth - variance * variance) / 40000));
 }
 
+TEST(Dequantise, GapsAreMediansOfSortedDifferentValues) {
+  // Gaps of the first column 1, 1, 4: median 1; of the second 0.5 and 2: 1.25; the third is constant.
+  const Tensor x = torch::tensor({{0.0, 1.0, 7.0}, {2.0, 1.5, 7.0}, {1.0, 1.0, 7.0}, {6.0, 3.5, 7.0}, {6.0, 3.5, 7.0}},
+                                 torch::kDouble);
+  Pipeline pipeline;
+  pipeline.append(fit_gap_dequantise(x));
+  const Tensor many = x.repeat({2000, 1});
+  const Tensor noise = pipeline.prepare(many, Rng(1, "noise")) - many;
+  const double gaps[] = {1, 1.25, 0};
+  for (std::int64_t j = 0; j < 3; ++j) {
+    const Tensor column = noise.select(1, j);
+    EXPECT_LE(column.abs().max().item<double>(), gaps[j]);
+    EXPECT_NEAR(column.mean().item<double>(), 0, 4 * gaps[j] / std::sqrt(3 * 10000.0) + 1e-15);
+    EXPECT_NEAR(column.square().mean().item<double>(), gaps[j] * gaps[j] / 3, 0.02);
+  }
+  const Pipeline again = Pipeline::restore(pipeline.config(), pipeline.state());
+  EXPECT_TRUE(torch::equal(again.prepare(many, Rng(1, "noise")), pipeline.prepare(many, Rng(1, "noise"))));
+}
+
 }  // namespace
 }  // namespace gibbsite
