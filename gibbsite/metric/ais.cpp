@@ -1,0 +1,108 @@
+#include <gibbsite/core/error.h>
+#include <gibbsite/metric/ais.h>
+#include <gibbsite/sampler/hmc.h>
+#include <gibbsite/sampler/mala.h>
+#include <torch/types.h>
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+
+namespace gibbsite {
+namespace {
+
+// Energies and scores of both ends at the same rows.
+struct Ends {
+  EnergyScore from, to;
+};
+
+Ends ends_at(const Target& from, const Target& to, const Tensor& x) {
+  return {energy_and_score(from, x, "ais"), energy_and_score(to, x, "ais")};
+}
+
+EnergyScore mix(const Ends& ends, double beta) {
+  return {(1 - beta) * ends.from.energy + beta * ends.to.energy, (1 - beta) * ends.from.score + beta * ends.to.score};
+}
+
+Tensor choose(const Tensor& accepted, const Tensor& proposed, const Tensor& old) {
+  Shape rows(static_cast<std::size_t>(old.dim()), 1);
+  rows[0] = old.size(0);
+  return torch::where(accepted.view(rows) > 0, proposed, old);
+}
+
+std::shared_ptr<const Kernel> make_kernel(const AisOptions& options) {
+  if (options.kernel == "mala") {
+    MalaOptions mala;
+    mala.step_size = options.step_size;
+    return std::make_shared<Mala>(mala);
+  }
+  HmcOptions hmc;
+  hmc.step_size = options.step_size;
+  hmc.leapfrog_steps = options.leapfrog_steps;
+  return std::make_shared<Hmc>(hmc);
+}
+
+}  // namespace
+
+std::vector<double> annealing_temperatures(const AisOptions& options) {
+  std::vector<double> betas;
+  const auto logistic = [](double t) { return 1 / (1 + std::exp(-t)); };
+  const double low = logistic(-4), high = logistic(4);
+  for (std::int64_t k = 0; k <= options.temperatures; ++k) {
+    const double share = static_cast<double>(k) / static_cast<double>(options.temperatures);
+    betas.push_back(options.schedule == "linear" ? share : (logistic(8 * share - 4) - low) / (high - low));
+  }
+  return betas;
+}
+
+AisResult annealed_importance(const Target& from, const Target& to, const Tensor& x, const AisOptions& options,
+                              const Rng& rng, const Ports& ports) {
+  const torch::NoGradGuard no_grad;
+  const std::vector<double> betas = annealing_temperatures(options);
+  std::shared_ptr<const Kernel> kernel = make_kernel(options);
+
+  AisResult result;
+  result.log_weights = torch::zeros({x.size(0)}, torch::dtype(torch::kDouble).device(x.device()));
+  Step now;
+  now.x = x.detach().clone();
+  Ends at_x = ends_at(from, to, now.x), proposed;
+  double running = options.target_acceptance, accepted = 0;
+  std::int64_t moves = 0;
+  for (std::size_t k = 1; k < betas.size(); ++k) {
+    if (ports.interrupt->requested()) throw Interrupted("ais", "stopped between temperatures");
+    const double beta = betas[k];
+    result.log_weights += (beta - betas[k - 1]) * (at_x.from.energy - at_x.to.energy).to(torch::kDouble);
+    Target target;
+    target.score = [&](const Tensor& y) { return (1 - beta) * score_of(from, y) + beta * score_of(to, y); };
+    // A kernel asks for the energy last at its proposal, so that both ends are known wherever the chain goes.
+    target.both = [&](const Tensor& y) {
+      proposed = ends_at(from, to, y);
+      return mix(proposed, beta);
+    };
+    target.energy = [&](const Tensor& y) { return (1 - beta) * from.energy(y) + beta * to.energy(y); };
+    for (std::int64_t t = 0; t < options.transitions; ++t, ++moves) {
+      const EnergyScore here = mix(at_x, beta);
+      now.energy = here.energy;
+      now.score = here.score;
+      Rng own = rng.at_step(static_cast<std::uint64_t>(moves));
+      now = kernel->step(target, now.x, own, Graph::kDetach, &now);
+      at_x = {{choose(now.accepted, proposed.from.energy, at_x.from.energy),
+               choose(now.accepted, proposed.from.score, at_x.from.score)},
+              {choose(now.accepted, proposed.to.energy, at_x.to.energy),
+               choose(now.accepted, proposed.to.score, at_x.to.score)}};
+      const auto rate = now.probability.mean().item<double>();
+      accepted += rate;
+      running = 0.9 * running + 0.1 * rate;
+      if (!options.adapt) continue;
+      const double factor = running > options.target_acceptance ? 1.02 : 0.98;
+      kernel =
+          kernel->with_step_size(std::clamp(kernel->step_size() * factor, options.smallest_step, options.largest_step));
+    }
+  }
+  result.x = now.x;
+  result.acceptance = accepted / static_cast<double>(moves);
+  result.step_size = kernel->step_size();
+  return result;
+}
+
+}  // namespace gibbsite

@@ -1,0 +1,58 @@
+// Annealed importance sampling (Neal 2001): the ratio of two normalisers from chains that start at exact samples of one
+// law and pass through p_β ∝ p_from^(1−β) p_to^β.
+//
+// Each row gives one log weight with E[e^w] = Z_to / Z_from, so the log mean is a stochastic lower bound of the log ratio.
+// Run from samples of `to` back to `from`, minus the log mean is an upper bound.
+#pragma once
+
+#include <gibbsite/core/options.h>
+#include <gibbsite/core/ports.h>
+#include <gibbsite/metric/log_weights.h>
+#include <gibbsite/sampler/kernel.h>
+
+namespace gibbsite {
+
+struct AisOptions {
+  std::string kernel = "hmc";
+  std::int64_t temperatures = 1000;
+  std::string schedule = "sigmoid";
+  std::int64_t transitions = 1;
+  double step_size = 0.01;
+  std::int64_t leapfrog_steps = 10;
+  bool adapt = true;
+  double target_acceptance = 0.65;
+  double smallest_step = 1e-4;
+  double largest_step = 0.5;
+  void declare(OptionVisitor& o) {
+    o.option("kernel", kernel, "transition at every temperature", {"hmc", "mala"});
+    o.option("temperatures", temperatures, "values of β after 0, the last one 1", at_least(1));
+    o.option("schedule", schedule, "β evenly spaced, or the rescaled logistic function on [−4, 4]",
+             {"linear", "sigmoid"});
+    o.option("transitions", transitions, "transitions per temperature", at_least(1));
+    o.option("step_size", step_size, "first step size: ε of HMC, η of MALA", positive());
+    o.only_if(kernel == "hmc").option("leapfrog_steps", leapfrog_steps, "leapfrog steps per transition", at_least(1));
+    o.option("adapt", adapt,
+             "multiply the step size by 1.02 or 0.98 after a transition, as the running acceptance is above or below "
+             "its target");
+    o.only_if(adapt).option("target_acceptance", target_acceptance, "acceptance aimed at", between(0.01, 0.99));
+    o.only_if(adapt).option("smallest_step", smallest_step, "the step size stays above", positive());
+    o.only_if(adapt).option("largest_step", largest_step, "the step size stays below", positive());
+  }
+};
+
+struct AisResult {
+  Tensor log_weights;     ///< [N] float64, one per chain
+  Tensor x;               ///< [N, *event], the last states
+  double acceptance = 0;  ///< mean over chains and transitions
+  double step_size = 0;   ///< the last one; all chains of a call share it
+};
+
+/// β_0 = 0 … β_T = 1.
+std::vector<double> annealing_temperatures(const AisOptions& options);
+
+/// x: [N, *event], exact samples of `from`. Rows may be chains of one problem or of many: the weights come back row by
+/// row. Both targets need an energy. Transition k draws from rng.at_step(k). Throws Interrupted on request.
+AisResult annealed_importance(const Target& from, const Target& to, const Tensor& x, const AisOptions& options,
+                              const Rng& rng, const Ports& ports = {});
+
+}  // namespace gibbsite
