@@ -10,6 +10,15 @@ EnergyFn Energy::fitted(const Tensor&) const {
   return [this](const Tensor& x) { return energy(x); };
 }
 
+std::optional<Traced> Energy::traced(const Traced&) const { return std::nullopt; }
+
+Fit Energy::fit(const Tensor&, const FitProblem&, Rng&) const {
+  Fit made;
+  made.energy = scalar_function(*this);
+  if (has_trace()) made.traced = [this](const Traced& x) { return *traced(x); };
+  return made;
+}
+
 Tensor score(const Energy& energy, const Tensor& x) {
   const at::AutoGradMode enabled(true);
   const Tensor point = x.detach().requires_grad_(true);

@@ -6,7 +6,9 @@
 #include <gibbsite/core/random.h>
 #include <gibbsite/core/registry.h>
 #include <gibbsite/core/tensor.h>
+#include <gibbsite/nn/trace.h>
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -20,6 +22,24 @@ struct LayerNote {
   std::string kind;   ///< e.g. "relu", "elu", "max_pool", "batch_norm", "silu"
 };
 
+/// The closed-form problem that an objective poses to a model with weights solved for (fd_score_matching.md 5.2).
+enum class FitKind { kSliced, kSlicedVr, kExact, kDenoising, kApproximateBackprop, kCurvaturePropagation };
+
+struct FitProblem {
+  FitKind kind = FitKind::kExact;
+  double sigma = 0;   ///< kDenoising: deviation of the noise
+  Tensor noise = {};  ///< kDenoising: the noise of every row, drawn where undefined
+};
+
+/// An energy to differentiate on a batch. Rows before `first` were used up by the fit; the loss is that of the others.
+struct Fit {
+  ScalarFunction energy;
+  std::int64_t first = 0;
+  std::function<Traced(const Traced&)> traced;  ///< empty where the energy has no traced form
+  /// The rows of a batch that are left.
+  Tensor rows(const Tensor& x) const { return first == 0 ? x : x.narrow(0, first, x.size(0) - first); }
+};
+
 class Energy {
  public:
   virtual ~Energy() = default;
@@ -29,8 +49,14 @@ class Energy {
   virtual std::optional<Jet> energy(const Jet& x) const;
   /// Whether energy(Jet) returns a value.
   virtual bool has_jet() const { return false; }
+  /// The same for recursions that estimate the Hessian's diagonal, where the network supports it: [B] energies.
+  virtual std::optional<Traced> traced(const Traced& x) const;
+  /// Whether traced() returns a value.
+  virtual bool has_trace() const { return false; }
   /// The energy to differentiate on this batch; models that solve for weights on x override it. Default: the energy itself.
   virtual EnergyFn fitted(const Tensor& x) const;
+  /// The same for the problem of an objective, in every form the energy has. Default: the energy itself, all rows left.
+  virtual Fit fit(const Tensor& x, const FitProblem& problem, Rng& rng) const;
   /// For the optimiser and checkpoints only.
   virtual torch::nn::Module& module() = 0;
   /// Activations, pools and norms in order, for the guards of score-matching objectives.
@@ -51,6 +77,8 @@ struct ModelContext {
   Rng init = Rng(0, "init");  ///< parameters draw from streams "init/<parameter>"
   at::ScalarType dtype = at::kFloat;
   at::Device device = at::kCPU;
+  /// n different training rows in the model's units, [n, *event]; empty where there are no data at hand.
+  std::function<Tensor(std::int64_t n)> examples;
 };
 
 using MakeEnergy = std::function<std::unique_ptr<Energy>(const Config& options, const ModelContext& context)>;

@@ -2,6 +2,7 @@
 #include <gibbsite/model/mlp_energy.h>
 #include <gibbsite/nn/head.h>
 #include <gibbsite/nn/mlp.h>
+#include <gibbsite/nn/trace.h>
 #include <torch/types.h>
 
 namespace gibbsite {
@@ -12,6 +13,7 @@ Jet scaled(const Jet& x, double factor) { return x * factor; }
 Stock scaled(const Stock& x, double factor) { return {x.t * factor}; }
 
 struct Network {
+  static constexpr bool kTraced = true;
   Mlp body;
   Head head;
   std::optional<Tensor> skip;

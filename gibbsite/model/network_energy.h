@@ -6,6 +6,8 @@
 #include <gibbsite/nn/operations.h>
 #include <gibbsite/nn/parameters.h>
 
+#include <type_traits>
+
 namespace gibbsite {
 
 /// Settings every network energy shares.
@@ -18,6 +20,12 @@ struct NetworkOptions {
              {"fast", "stock"});
   }
 };
+
+/// Whether a network also runs on traced values: it says so by a constant kTraced.
+template <class Network, class = void>
+struct RunsTraced : std::false_type {};
+template <class Network>
+struct RunsTraced<Network, std::void_t<decltype(Network::kTraced)>> : std::bool_constant<Network::kTraced> {};
 
 /// `Network` has a template `T forward(const T& x) const` for Tensor, Jet and Stock, mapping [B, *event] to [B].
 template <class Network>
@@ -34,6 +42,11 @@ class NetworkEnergy : public Energy {
   Tensor energy(const Tensor& x) const override { return stock_ ? network_.forward(Stock{x}).t : network_.forward(x); }
   std::optional<Jet> energy(const Jet& x) const override { return network_.forward(x); }
   bool has_jet() const override { return true; }
+  std::optional<Traced> traced(const Traced& x) const override {
+    if constexpr (RunsTraced<Network>::value) return network_.forward(x);
+    return std::nullopt;
+  }
+  bool has_trace() const override { return RunsTraced<Network>::value; }
   torch::nn::Module& module() override { return parameters_.module(); }
   std::vector<LayerNote> layers() const override { return layers_; }
   Shape event() const override { return event_; }

@@ -6,6 +6,8 @@
 namespace gibbsite {
 namespace {
 
+Tensor same(const Tensor& a) { return a; }
+
 class QuadraticEnergy : public Energy {
  public:
   QuadraticEnergy(const QuadraticEnergyOptions& options, const ModelContext& context)
@@ -20,6 +22,11 @@ class QuadraticEnergy : public Energy {
     return total(square(centre_.defined() ? x + (-centre_) : x)) * (0.5 * stiffness_);
   }
   bool has_jet() const override { return true; }
+  std::optional<Traced> traced(const Traced& x) const override {
+    const Traced centred = centre_.defined() ? traced_linear(x.value - centre_, {x.node}, {{same, same}}) : x;
+    return scaled(total(squared(centred)), 0.5 * stiffness_);
+  }
+  bool has_trace() const override { return true; }
   torch::nn::Module& module() override { return parameters_.module(); }
   Shape event() const override { return event_; }
 

@@ -1,4 +1,5 @@
 #include <gibbsite/nn/head.h>
+#include <gibbsite/nn/trace.h>
 #include <torch/types.h>
 
 namespace gibbsite {
@@ -21,5 +22,6 @@ T Head::forward(const T& h) const {
 template Tensor Head::forward(const Tensor&) const;
 template Jet Head::forward(const Jet&) const;
 template Stock Head::forward(const Stock&) const;
+template Traced Head::forward(const Traced&) const;
 
 }  // namespace gibbsite

@@ -1,5 +1,8 @@
 #include <gibbsite/nn/mlp.h>
+#include <gibbsite/nn/trace.h>
 #include <torch/types.h>
+
+#include <cmath>
 
 namespace gibbsite {
 
@@ -7,17 +10,24 @@ Mlp::Mlp(Parameters& parameters, const std::string& name, const MlpShape& shape)
   std::vector<std::int64_t> widths = shape.hidden;
   if (shape.output > 0) widths.push_back(shape.output);
   std::int64_t in = shape.input;
+  const bool normal = shape.initial == MlpShape::Initial::kNormal;
+  const auto weight = [&](const std::string& of, std::int64_t outputs, std::int64_t inputs) {
+    return normal ? parameters.normal(of, {outputs, inputs}, 1 / std::sqrt(static_cast<double>(outputs)))
+                  : parameters.weight(of, {outputs, inputs});
+  };
   for (std::size_t i = 0; i < widths.size(); ++i) {
     const std::string layer = name + ".layer" + std::to_string(i + 1);
-    weights_.push_back(parameters.weight(layer + ".weight", {widths[i], in}));
-    biases_.push_back(parameters.bias(layer + ".bias", widths[i], in));
+    weights_.push_back(weight(layer + ".weight", widths[i], in));
+    const std::string bias = layer + ".bias";
+    biases_.push_back(normal ? parameters.normal(bias, {widths[i]}, 1 / std::sqrt(static_cast<double>(widths[i])))
+                             : parameters.bias(bias, widths[i], in));
     if (shape.norm && i < shape.hidden.size()) {
       norm_weights_.push_back(parameters.constant(layer + ".norm.weight", {widths[i]}, 1));
       norm_biases_.push_back(parameters.constant(layer + ".norm.bias", {widths[i]}, 0));
     }
     in = widths[i];
   }
-  if (shape.skip) skip_ = parameters.weight(name + ".skip.weight", {in, shape.input});
+  if (shape.skip) skip_ = weight(name + ".skip.weight", in, shape.input);
 }
 
 template <class T>
@@ -35,5 +45,6 @@ T Mlp::forward(const T& x) const {
 template Tensor Mlp::forward(const Tensor&) const;
 template Jet Mlp::forward(const Jet&) const;
 template Stock Mlp::forward(const Stock&) const;
+template Traced Mlp::forward(const Traced&) const;
 
 }  // namespace gibbsite

@@ -34,6 +34,13 @@ Tensor Parameters::bias(const std::string& name, std::int64_t size, std::int64_t
   return uniform(name, {size}, 1 / std::sqrt(static_cast<double>(fan_in)));
 }
 
+Tensor Parameters::normal(const std::string& name, at::IntArrayRef sizes, double deviation) {
+  Rng stream = init_.stream(name);
+  return keep(name, stream.normal(sizes, at::kDouble) * deviation);
+}
+
+Tensor Parameters::given(const std::string& name, const Tensor& value) { return keep(name, value.detach()); }
+
 Tensor Parameters::constant(const std::string& name, at::IntArrayRef sizes, double value) {
   return keep(name, torch::full(sizes, value, at::kDouble));
 }

@@ -18,6 +18,10 @@ class Parameters {
   Tensor weight(const std::string& name, at::IntArrayRef sizes);
   /// Uniform in ±1/sqrt(fan_in).
   Tensor bias(const std::string& name, std::int64_t size, std::int64_t fan_in);
+  /// Normal with this deviation, drawn from stream "init/<name>".
+  Tensor normal(const std::string& name, at::IntArrayRef sizes, double deviation);
+  /// A copy of `value`.
+  Tensor given(const std::string& name, const Tensor& value);
   Tensor constant(const std::string& name, at::IntArrayRef sizes, double value);
 
   torch::nn::Module& module() const { return *module_; }

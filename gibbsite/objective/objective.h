@@ -10,6 +10,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -37,6 +38,8 @@ class Objective {
   /// State beyond the parameters of the parts (a replay buffer, say), for checkpoints.
   virtual NamedTensors state() const { return {}; }
   virtual void restore(const NamedTensors& /*state*/) {}
+  /// The closed-form problem it poses to models with weights solved for; none where it poses none.
+  virtual std::optional<FitProblem> fit_problem() const { return std::nullopt; }
   /// True if the objective differentiates the energy twice or more in x, so that layers without a second derivative are refused.
   virtual bool needs_second_derivative() const { return false; }
 };

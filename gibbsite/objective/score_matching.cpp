@@ -12,14 +12,14 @@ class ExactScoreMatching : public Objective {
  public:
   ExactScoreMatching(const ExactScoreMatchingOptions& options, const Energy& energy)
       : options_(options), energy_(energy) {}
-  Loss operator()(const Batch& batch, Rng&) const override {
-    ScalarFunction f;
-    f.value = energy_.fitted(batch.x);
-    if (options_.derivative == "jet") f.jet = scalar_function(energy_).jet;
-    const ValueGradientLaplacian d = laplacian(f, batch.x, true, options_.chunk);
+  Loss operator()(const Batch& batch, Rng& rng) const override {
+    Fit f = fit(energy_, batch.x, *fit_problem(), rng);
+    if (options_.derivative == "autograd") f.energy.jet = {};
+    const ValueGradientLaplacian d = laplacian(f.energy, f.rows(batch.x), true, options_.chunk);
     return plain_loss((0.5 * sum_event(d.gradient.square()) - d.laplacian).mean());
   }
   bool needs_second_derivative() const override { return true; }
+  std::optional<FitProblem> fit_problem() const override { return FitProblem{FitKind::kExact}; }
 
  private:
   ExactScoreMatchingOptions options_;
@@ -54,19 +54,21 @@ class SlicedEnergy : public Sliced {
       : Sliced(options, variance_reduced), energy_(energy) {}
 
   Loss operator()(const Batch& batch, Rng& rng) const override {
-    const Tensor x = points(batch, rng);
-    ScalarFunction f;
-    f.value = energy_.fitted(x);
-    if (method_ == DerivativeMethod::kJet) f.jet = scalar_function(energy_).jet;
+    const Tensor whole = points(batch, rng);
+    const Fit f = fit(energy_, whole, *fit_problem(), rng);
+    const Tensor x = f.rows(whole);
     const FiniteDifference difference = options_.at(batch.progress);
     Tensor sum;
     for (std::int64_t p = 0; p < options_.projections; ++p) {
-      const Tensor one = one_projection(f, x, options_.draw(x, rng), difference);
+      const Tensor one = one_projection(f.energy, x, options_.draw(x, rng), difference);
       sum = sum.defined() ? sum + one : one;
     }
     return plain_loss(sum.mean() * scale(x));
   }
   bool needs_second_derivative() const override { return true; }
+  std::optional<FitProblem> fit_problem() const override {
+    return FitProblem{variance_reduced_ ? FitKind::kSlicedVr : FitKind::kSliced};
+  }
 
  private:
   const Energy& energy_;

@@ -16,6 +16,11 @@ std::shared_ptr<const Score> require_score(const ObjectiveParts& parts, const ch
   throw RequestError("objective", fmt::format("{} needs an energy model or a score network", objective));
 }
 
+Fit fit(const Energy& energy, const Tensor& x, const FitProblem& problem, const Rng& rng) {
+  Rng own = rng.stream("fit");
+  return energy.fit(x, problem, own);
+}
+
 void require_jet(bool has_jet, const std::string& derivative) {
   if (derivative == "jet" && !has_jet)
     throw RequestError("objective.derivative", "this model has no jet form", "use derivative = \"autograd\"");

@@ -14,6 +14,9 @@ const Energy& require_energy(const ObjectiveParts& parts, const char* objective)
 /// neither.
 std::shared_ptr<const Score> require_score(const ObjectiveParts& parts, const char* objective);
 
+/// The energy fitted for a problem, with numbers from stream "fit" of rng.
+Fit fit(const Energy& energy, const Tensor& x, const FitProblem& problem, const Rng& rng);
+
 /// Throws RequestError if `derivative` is jet and the model has none.
 void require_jet(bool has_jet, const std::string& derivative);
 

@@ -1,6 +1,7 @@
 #include <gibbsite/objective/contrastive_divergence.h>
 #include <gibbsite/objective/cross_entropy.h>
 #include <gibbsite/objective/denoising.h>
+#include <gibbsite/objective/diagonal_curvature.h>
 #include <gibbsite/objective/noise_contrastive.h>
 #include <gibbsite/objective/objective.h>
 #include <gibbsite/objective/one_sided.h>
@@ -27,6 +28,8 @@ const Table<MakeObjective>& objective_table() {
       {"mdsm", "multi-scale denoising score matching over a grid of noise levels, exact or along random directions", "finite-difference score matching, Table 2", from_config<MultiscaleDenoisingOptions, make_multiscale_denoising>, describe_options<MultiscaleDenoisingOptions>},
       {"mpf", "minimum probability flow to a small sphere, or one-sided differences: sliced score matching by energies alone", "finite-difference score matching, appendix B.7", from_config<MinimumProbabilityFlowOptions, make_minimum_probability_flow>, describe_options<MinimumProbabilityFlowOptions>},
       {"nce", "noise-contrastive estimation against a noise law, or against the data moved by a small step", "Gutmann and Hyvärinen 2010", from_config<NoiseContrastiveOptions, make_noise_contrastive>, describe_options<NoiseContrastiveOptions>},
+      {"approximate_backprop", "½‖∇E‖² - Σ of a Hessian diagonal by approximate back-propagation", "Kingma, LeCun 2010", from_config<DiagonalCurvatureOptions, make_approximate_backprop>, describe_options<DiagonalCurvatureOptions>},
+      {"curvature_propagation", "½‖∇E‖² - Σ of an unbiased Hessian diagonal by curvature propagation", "Martens, Sutskever, Swersky 2012", from_config<DiagonalCurvatureOptions, make_curvature_propagation>, describe_options<DiagonalCurvatureOptions>},
       {"pcd", "persistent contrastive divergence with a replay buffer", "CEBM; IGEBM", from_config<ContrastiveDivergenceOptions, make_contrastive_divergence>, describe_options<ContrastiveDivergenceOptions>, Settings::table({{"capacity", Settings(64)}, {"steps", Settings(2)}})},
       {"cross_entropy", "-log softmax(logits)[label], for classifiers", "judge of image samples", from_config<CrossEntropyOptions, make_cross_entropy>, describe_options<CrossEntropyOptions>},
       // clang-format on

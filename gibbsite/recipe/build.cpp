@@ -125,6 +125,12 @@ void build_model(const Config& recipe, Parts& parts) {
   context.init = parts.rng("init");
   context.dtype = parts.dtype;
   context.device = parts.device;
+  if (parts.data && parts.data->splits.train.size() > 0)
+    context.examples = [&parts](std::int64_t n) {
+      const Tensor rows = parts.data->prepared(parts.data->splits.train, "train", parts.dtype).to(parts.device);
+      const Tensor order = parts.rng("examples").permutation(rows.size(0)).to(parts.device);
+      return rows.index_select(0, order.slice(0, 0, std::min(n, rows.size(0))));
+    };
   parts.model_name = entry.name;
   parts.energy = entry.make(model, context);
   parts.resolved.set("model", resolved_part(entry, model));
@@ -282,6 +288,10 @@ void build_rest(const Config& recipe, Parts& parts) {
   parts.resolved.set("train", echoed(parts.train));
   build_phases(recipe, parts);
   build_evaluate(recipe, parts);
+  if (dynamic_cast<const ClosedFormEnergy*>(parts.energy.get())) {
+    parts.finalise = read_options<FinaliseOptions>(recipe.at_table("finalise"), "finalise");
+    parts.resolved.set("finalise", echoed(*parts.finalise));
+  }
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <gibbsite/data/data.h>
 #include <gibbsite/model/energy.h>
 #include <gibbsite/objective/objective.h>
+#include <gibbsite/recipe/finalise.h>
 #include <gibbsite/recipe/run_directory.h>
 #include <gibbsite/recipe/settings.h>
 #include <gibbsite/sampler/kernel.h>
@@ -48,7 +49,8 @@ struct Parts {
   ChainOptions chain;
   TemperatureAnnealing annealing;
   EvaluateOptions evaluate;
-  Config resolved;  ///< the recipe with every default written out; builds the same parts
+  std::optional<FinaliseOptions> finalise;  ///< for models with weights in closed form
+  Config resolved;                          ///< the recipe with every default written out; builds the same parts
 
   Rng rng(std::string_view stream) const { return Rng(static_cast<std::uint64_t>(general.seed), stream); }
   /// Empty, of the model's dtype and device.

@@ -3,6 +3,7 @@
 #include <gibbsite/core/text.h>
 #include <gibbsite/recipe/deep_ebm.h>
 #include <gibbsite/recipe/derivative_cost.h>
+#include <gibbsite/recipe/dkef_experiment.h>
 #include <gibbsite/recipe/reproduce.h>
 #include <gibbsite/recipe/smoke_ssm.h>
 
@@ -21,6 +22,8 @@ const std::vector<Experiment>& experiment_table() {
        "finite-difference score matching, Figure 2", reproduce_derivative_cost},
       {"fd/deep-ebm", "deep energies of MNIST: cost and score-matching loss of every way to take derivatives",
        "finite-difference score matching, Table 2", reproduce_deep_ebm},
+      {"fd/dkef", "deep kernel exponential families of UCI data by five forms of score matching",
+       "finite-difference score matching, Table 1", reproduce_dkef},
   };
   return table;
 }

@@ -2,6 +2,7 @@
 #include <gibbsite/core/error.h>
 #include <gibbsite/core/text.h>
 #include <gibbsite/model/classifier.h>
+#include <gibbsite/model/closed_form_energy.h>
 #include <gibbsite/recipe/guards.h>
 #include <gibbsite/recipe/parse.h>
 #include <gibbsite/recipe/train.h>
@@ -15,8 +16,48 @@
 namespace gibbsite {
 namespace {
 
+constexpr std::int64_t kRefitRows = 1000;
+
+/// Solves the weights of a model that has them in closed form; empty for others.
+std::function<void(std::int64_t)> make_refit(const Parts& parts) {
+  auto* energy = dynamic_cast<ClosedFormEnergy*>(parts.energy.get());
+  const std::optional<FitProblem> problem = parts.phases.front().objective->fit_problem();
+  if (!energy || !problem) return {};
+  const Tensor training = parts.data->prepared(parts.data->splits.train, "train", parts.dtype).to(parts.device);
+  const Rng rng = parts.rng("refit");
+  return [=](std::int64_t step) {
+    Rng own = rng.at_step(static_cast<std::uint64_t>(step));
+    const Tensor order = own.stream("rows").permutation(training.size(0)).to(training.device());
+    energy->refit(training.index_select(0, order.slice(0, 0, std::min(kRefitRows, training.size(0)))), *problem, own);
+  };
+}
+
+/// The weights in closed form of the best checkpoint from all rows, put back into it.
+void finalise_run(const Parts& parts, const CheckpointStore& store, Logger& logger) {
+  auto* energy = dynamic_cast<ClosedFormEnergy*>(parts.energy.get());
+  const Objective& objective = *parts.phases.front().objective;
+  if (!energy || !objective.fit_problem()) return;
+  Checkpoint best = store.load_best(logger);
+  const std::pair<std::string, std::string> done = {"finalised", "true"};
+  if (std::find(best.notes.begin(), best.notes.end(), done) != best.notes.end()) return;
+  load_parts(best, {{"model", &energy->module()}});
+  const auto rows = [&](const Dataset& split, const char* name) {
+    return parts.data->prepared(split, name, parts.dtype).to(parts.device);
+  };
+  const Splits& splits = parts.data->splits;
+  finalise(*energy, objective, rows(splits.train, "train"), rows(splits.validation, "validation"), *parts.finalise,
+           parts.rng("finalise"));
+  for (auto& [name, tensor] : best.tensors) {
+    if (name == "parameter/model/log_ridge") tensor = energy->log_ridge().detach().cpu();
+    if (name == "buffer/model/weights") tensor = energy->weights().detach().cpu();
+  }
+  best.notes.push_back(done);
+  write_checkpoint(store.best_path(), best);
+}
+
 /// The loss of the first phase on the whole validation split under noise that is the same every time, and the accuracy
-/// of a classifier. Empty for objectives with a state, which an evaluation would change.
+/// of a classifier. Models with weights in closed form are first refitted on kRefitRows training rows, and their noise is
+/// new every time (fd_score_matching.md 5.2). Empty for objectives with a state, which an evaluation would change.
 Validation make_validation(const Parts& parts) {
   const Dataset& rows = parts.data->splits.validation;
   const Objective* objective = parts.phases.front().objective.get();
@@ -26,7 +67,9 @@ Validation make_validation(const Parts& parts) {
   const std::int64_t chunk = std::max<std::int64_t>(parts.train.batch_size, 1);
   const auto* classifier = dynamic_cast<const Classifier*>(parts.energy.get());
   const Rng rng = parts.rng("validation");
-  return [=](std::int64_t) {
+  const std::function<void(std::int64_t)> refit = make_refit(parts);
+  return [=](std::int64_t step) {
+    if (refit) refit(step);
     double loss = 0, right = 0;
     const auto n = static_cast<double>(x.size(0));
     for (std::int64_t first = 0; first < x.size(0); first += chunk) {
@@ -36,7 +79,7 @@ Validation make_validation(const Parts& parts) {
       if (label.defined()) batch.label = label.narrow(0, first, count);
       batch.first_row = first;
       batch.global_size = x.size(0);
-      Rng noise = rng.at_row(first);
+      Rng noise = rng.at_step(refit ? static_cast<std::uint64_t>(step) : 0).at_row(first);
       loss += (*objective)(batch, noise).log.front().second.item<double>() * static_cast<double>(count) / n;
       if (classifier && label.defined()) {
         const torch::NoGradGuard no_grad;
@@ -131,6 +174,7 @@ TrainOutcome train_recipe(const TrainRequest& request, const Ports& ports) {
     ports.logger->info(fmt::format("resumed {} at step {}", run.path(), trainer.step()));
   }
   outcome.result = trainer.run();
+  finalise_run(parts, run.checkpoints(), *ports.logger);
   metrics->flush();
   return outcome;
 }

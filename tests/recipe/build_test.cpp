@@ -1,4 +1,5 @@
 #include <gibbsite/core/error.h>
+#include <gibbsite/data/csv.h>
 #include <gibbsite/recipe/build.h>
 #include <gibbsite/recipe/check.h>
 #include <gibbsite/recipe/evaluate.h>
@@ -310,6 +311,13 @@ TEST_F(Folder, EveryRecipePassesCheck) {
     for (std::uint32_t n : {0x801u, kRows}) number(labels, n);
     for (std::uint32_t i = 0; i < kRows; ++i) labels.put(static_cast<char>(i % 10));
   }
+  fs::create_directories(file("data/uci_wine"));
+  Rng rng(1, "wine");
+  std::vector<std::string> columns(11, "measured");
+  columns.emplace_back("quality");
+  const Tensor wine = rng.normal({400, 12}, torch::kDouble);
+  wine.select(1, 11).fill_(5);
+  write_csv(file("data/uci_wine/winequality-red.csv"), wine, columns);
   std::int64_t checked = 0;
   for (const fs::directory_entry& entry :
        fs::recursive_directory_iterator(std::string(GIBBSITE_SOURCE_DIR) + "/recipes")) {
