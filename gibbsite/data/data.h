@@ -30,8 +30,10 @@ struct DataOptions {
   std::string statistics = "train";
   bool dequantise = false;
   bool dequantise_gaps = false;
+  double uniform_noise = 0;
   bool logit = false;
   double logit_alpha = 1e-6;
+  double clamp = 0;
   std::int64_t pad = 0;
   bool flatten = false;
   std::string label_column;
@@ -67,8 +69,12 @@ struct DataOptions {
     o.option("dequantise", dequantise, "add uniform noise on (0, 1] to integer values before scaling");
     o.option("dequantise_gaps", dequantise_gaps,
              "add to every column uniform noise on [−g, g], g the median gap between its different values");
+    o.option("uniform_noise", uniform_noise, "width w of uniform noise on (-w/2, w/2] added after scaling",
+             non_negative());
     o.option("logit", logit, "logit of values in [0, 1]; needs scale = \"unit\"");
-    o.only_if(logit).option("logit_alpha", logit_alpha, "logit(alpha + (1 - 2 alpha) x)", between(1e-12, 0.49));
+    o.only_if(logit).option("logit_alpha", logit_alpha, "logit(alpha + (1 - 2 alpha) x)", between(0, 0.49));
+    o.only_if(logit).option("clamp", clamp, "values are moved into [clamp, 1 - clamp] before the logit",
+                            between(0, 0.49));
     o.option("pad", pad, "pixels of margin added on every side of an image", non_negative());
     o.option("flatten", flatten, "make every event a vector");
     o.option("label_column", label_column, "column of a CSV file that is the label: name, or number from 0");

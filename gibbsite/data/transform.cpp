@@ -116,13 +116,13 @@ class Noise : public Transform {
 
 class Dequantise : public Noise {
  public:
-  explicit Dequantise(double width) : width_(width) {}
+  Dequantise(double width, double start) : width_(width), start_(start) {}
   std::string kind() const override { return "dequantise"; }
-  Tensor prepare(const Tensor& x, Rng& rng) const override { return x + width_ * rng.uniform(x.sizes(), x); }
-  Config config() const override { return Config::table({{"width", width_}}); }
+  Tensor prepare(const Tensor& x, Rng& rng) const override { return x + (start_ + width_ * rng.uniform(x.sizes(), x)); }
+  Config config() const override { return Config::table({{"width", width_}, {"start", start_}}); }
 
  private:
-  double width_;
+  double width_, start_;
 };
 
 class GapDequantise : public Noise {
@@ -147,6 +147,22 @@ class Jitter : public Noise {
 
  private:
   double sigma_;
+};
+
+class Clamp : public Transform {
+ public:
+  Clamp(double low, double high) : low_(low), high_(high) {}
+  std::string kind() const override { return "clamp"; }
+  Tensor forward(const Tensor& x) const override { return x.clamp(low_, high_); }
+  Tensor inverse(const Tensor& y) const override { return y; }
+  Tensor log_abs_det(const Tensor& x) const override { return no_change(x); }
+  Tensor pull_score(const Tensor& x, const Tensor& score_y) const override {
+    return torch::where((x >= low_) & (x <= high_), score_y, torch::zeros_like(score_y));
+  }
+  Config config() const override { return Config::table({{"low", low_}, {"high", high_}}); }
+
+ private:
+  double low_, high_;
 };
 
 class Pad : public Transform {
@@ -257,7 +273,8 @@ TransformPointer fit_whiten(const Tensor& x) {
 }
 
 TransformPointer make_logit(double alpha) { return std::make_shared<Logit>(alpha); }
-TransformPointer make_dequantise(double width) { return std::make_shared<Dequantise>(width); }
+TransformPointer make_dequantise(double width, double start) { return std::make_shared<Dequantise>(width, start); }
+TransformPointer make_clamp(double low, double high) { return std::make_shared<Clamp>(low, high); }
 
 TransformPointer fit_gap_dequantise(const Tensor& x) {
   const Tensor rows = as_rows(x);
@@ -285,9 +302,14 @@ const std::vector<TransformEntry>& transform_table() {
        [](C, S s) { return make_affine(find_tensor(s, "shift"), find_tensor(s, "scale")); }},
       {"whiten", "PCA whitening", [](C, S s) { return restore_whiten(s); }},
       {"logit", "logit of values in [0, 1]", [](C c, S) { return make_logit(find_setting(c, "alpha").real()); }},
-      {"dequantise", "uniform noise", [](C c, S) { return make_dequantise(find_setting(c, "width").real()); }},
       {"dequantise_gaps", "uniform noise as wide as the gaps of each column",
        [](C, S s) { return std::make_shared<GapDequantise>(find_tensor(s, "gap")); }},
+      {"dequantise", "uniform noise",
+       [](C c, S) {
+         return make_dequantise(find_setting(c, "width").real(), c.contains("start") ? c.find("start")->real() : 0);
+       }},
+      {"clamp", "values outside a range moved to its edge",
+       [](C c, S) { return make_clamp(find_setting(c, "low").real(), find_setting(c, "high").real()); }},
       {"jitter", "Gaussian noise", [](C c, S) { return make_jitter(find_setting(c, "sigma").real()); }},
       {"pad", "a margin around images",
        [](C c, S) { return make_pad(find_setting(c, "margin").integer(), find_setting(c, "value").real()); }},

@@ -55,11 +55,14 @@ TransformPointer fit_standardise(const Tensor& x);
 TransformPointer fit_whiten(const Tensor& x);
 /// y = logit(alpha + (1 - 2 alpha) x) for x in [0, 1].
 TransformPointer make_logit(double alpha);
-/// Uniform noise on (0, width]; the identity but for `prepare`.
-TransformPointer make_dequantise(double width);
+/// Uniform noise on (start, start + width]; the identity but for `prepare`.
+TransformPointer make_dequantise(double width, double start = 0);
 /// Uniform noise on [−g, g] in every column, g the median gap between the sorted different values of that column of x
 /// ([N, D], one value alone: 0); the identity but for `prepare`.
 TransformPointer fit_gap_dequantise(const Tensor& x);
+/// min(max(x, low), high). What lies outside moves to the edge, so the law of the result has atoms there; the inverse is
+/// the identity and log_abs_det 0.
+TransformPointer make_clamp(double low, double high);
 /// N(0, sigma^2) noise; the identity but for `prepare`.
 TransformPointer make_jitter(double sigma);
 /// Pads the last two dimensions by `margin` on every side with `value`; inverse crops.

@@ -27,9 +27,10 @@ struct RunsTraced : std::false_type {};
 template <class Network>
 struct RunsTraced<Network, std::void_t<decltype(Network::kTraced)>> : std::bool_constant<Network::kTraced> {};
 
-/// `Network` has a template `T forward(const T& x) const` for Tensor, Jet and Stock, mapping [B, *event] to [B].
-template <class Network>
-class NetworkEnergy : public Energy {
+/// `Network` has a template `T forward(const T& x) const` for Tensor, Jet and Stock, mapping [B, *event] to [B]. `Base` is
+/// Energy or a kind of energy.
+template <class Network, class Base = Energy>
+class NetworkEnergy : public Base {
  public:
   NetworkEnergy(const ModelContext& context, const NetworkOptions& options, Parameters parameters, Network network,
                 std::vector<LayerNote> layers)
@@ -50,6 +51,9 @@ class NetworkEnergy : public Energy {
   torch::nn::Module& module() override { return parameters_.module(); }
   std::vector<LayerNote> layers() const override { return layers_; }
   Shape event() const override { return event_; }
+
+ protected:
+  const Network& network() const { return network_; }
 
  private:
   Shape event_;

@@ -3,6 +3,7 @@
 #include <gibbsite/model/energy.h>
 #include <gibbsite/model/mlp_energy.h>
 #include <gibbsite/model/mlp_score.h>
+#include <gibbsite/model/nice.h>
 #include <gibbsite/model/quadratic_energy.h>
 #include <gibbsite/model/residual_energy.h>
 
@@ -27,6 +28,7 @@ const Table<MakeEnergy>& energy_table() {
       // clang-format off
       {"mlp", "multi-layer perceptron on flattened points", "VAEBM; finite-difference score matching, Figure 4", from_config<MlpEnergyOptions, make_mlp_energy>, describe_options<MlpEnergyOptions>, Settings::table({{"hidden", Settings::array({Settings(4), Settings(4)})}})},
       {"residual", "residual convolutions with a quadratic or linear head", "finite-difference score matching, Table 2", from_config<ResidualEnergyOptions, make_residual_energy>, describe_options<ResidualEnergyOptions>, Settings::table({{"filters", Settings(2)}, {"stages", Settings(1)}, {"blocks", Settings(2)}})},
+      {"nice", "additive couplings and a scale; exact log density, sampling", "finite-difference score matching, Table 3; Dinh et al. 2015", from_config<NiceOptions, make_nice>, describe_options<NiceOptions>, Settings::table({{"hidden", Settings::array({Settings(4), Settings(4)})}})},
       {"quadratic", "k ‖x - m‖² / 2 with trainable k", "closed-form test case", from_config<QuadraticEnergyOptions, make_quadratic_energy>, describe_options<QuadraticEnergyOptions>, Settings::table()},
       {"dkef", "deep kernel exponential family, its weights solved in closed form", "Wenliang et al. 2019; finite-difference score matching, Table 1", from_config<DkefOptions, make_dkef>, describe_options<DkefOptions>, Settings::table({{"inducing", Settings(4)}, {"features", Settings(3)}, {"hidden", Settings::array({Settings(4)})}})},
       {"classifier", "convolutional classifier; as an energy -log Σ exp(logits)", "judge of image samples", from_config<ClassifierOptions, make_classifier>, describe_options<ClassifierOptions>, Settings::table({{"filters", Settings(2)}, {"features", Settings(4)}})},

@@ -14,26 +14,27 @@ constexpr double kNormEpsilon = 1e-5;
 // The trilinear form <g, conv(x, w)> has three partial gradients. Each is one library call, and the derivatives of each are
 // again members of the family; LibTorch's own double backward builds a transposed convolution instead, which is slower.
 struct Geometry {
-  std::int64_t stride = 1, padding = 0;
+  std::int64_t stride = 1, padding = 0, dilation = 1;
   void save(AutogradContext* ctx) const {
     ctx->saved_data["stride"] = stride;
     ctx->saved_data["padding"] = padding;
+    ctx->saved_data["dilation"] = dilation;
   }
   static Geometry of(AutogradContext* ctx) {
-    return {ctx->saved_data["stride"].toInt(), ctx->saved_data["padding"].toInt()};
+    return {ctx->saved_data["stride"].toInt(), ctx->saved_data["padding"].toInt(), ctx->saved_data["dilation"].toInt()};
   }
 };
 
 Tensor raw_conv(const Tensor& x, const Tensor& w, const Geometry& geometry) {
-  return at::convolution(x, w, {}, {geometry.stride, geometry.stride}, {geometry.padding, geometry.padding}, {1, 1},
-                         false, {0, 0}, 1);
+  return at::convolution(x, w, {}, {geometry.stride, geometry.stride}, {geometry.padding, geometry.padding},
+                         {geometry.dilation, geometry.dilation}, false, {0, 0}, 1);
 }
 
 std::tuple<Tensor, Tensor> raw_backward(const Tensor& g, const Tensor& x, const Tensor& w, const Geometry& geometry,
                                         bool need_x, bool need_w) {
-  auto [gx, gw, unused] =
-      at::convolution_backward(g, x, w, /*bias_sizes=*/{}, {geometry.stride, geometry.stride},
-                               {geometry.padding, geometry.padding}, {1, 1}, false, {0, 0}, 1, {need_x, need_w, false});
+  auto [gx, gw, unused] = at::convolution_backward(
+      g, x, w, /*bias_sizes=*/{}, {geometry.stride, geometry.stride}, {geometry.padding, geometry.padding},
+      {geometry.dilation, geometry.dilation}, false, {0, 0}, 1, {need_x, need_w, false});
   return {gx, gw};
 }
 
@@ -42,8 +43,8 @@ struct ConvWeight;
 
 struct ConvForward : Function<ConvForward> {
   static Tensor forward(AutogradContext* ctx, const Tensor& x, const Tensor& w, std::int64_t stride,
-                        std::int64_t padding) {
-    const Geometry geometry{stride, padding};
+                        std::int64_t padding, std::int64_t dilation) {
+    const Geometry geometry{stride, padding, dilation};
     geometry.save(ctx);
     ctx->save_for_backward({x, w});
     return raw_conv(x, w, geometry);
@@ -54,8 +55,8 @@ struct ConvForward : Function<ConvForward> {
 // Gradient of <g, conv(x, w)> in x; x gives the shape only.
 struct ConvInput : Function<ConvInput> {
   static Tensor forward(AutogradContext* ctx, const Tensor& g, const Tensor& w, const Tensor& shape,
-                        std::int64_t stride, std::int64_t padding) {
-    const Geometry geometry{stride, padding};
+                        std::int64_t stride, std::int64_t padding, std::int64_t dilation) {
+    const Geometry geometry{stride, padding, dilation};
     geometry.save(ctx);
     ctx->save_for_backward({g, w});
     return std::get<0>(raw_backward(g, shape, w, geometry, true, false));
@@ -66,8 +67,8 @@ struct ConvInput : Function<ConvInput> {
 // Gradient of <g, conv(x, w)> in w; `shape` gives the shape of w only.
 struct ConvWeight : Function<ConvWeight> {
   static Tensor forward(AutogradContext* ctx, const Tensor& g, const Tensor& x, const Tensor& shape,
-                        std::int64_t stride, std::int64_t padding) {
-    const Geometry geometry{stride, padding};
+                        std::int64_t stride, std::int64_t padding, std::int64_t dilation) {
+    const Geometry geometry{stride, padding, dilation};
     geometry.save(ctx);
     ctx->save_for_backward({g, x});
     return std::get<1>(raw_backward(g, x, shape, geometry, false, true));
@@ -82,12 +83,12 @@ variable_list ConvForward::backward(AutogradContext* ctx, variable_list grads) {
   const bool need_x = ctx->needs_input_grad(0), need_w = ctx->needs_input_grad(1);
   Tensor gx, gw;
   if (at::GradMode::is_enabled()) {
-    if (need_x) gx = ConvInput::apply(g, w, x.detach(), geometry.stride, geometry.padding);
-    if (need_w) gw = ConvWeight::apply(g, x, w.detach(), geometry.stride, geometry.padding);
+    if (need_x) gx = ConvInput::apply(g, w, x.detach(), geometry.stride, geometry.padding, geometry.dilation);
+    if (need_w) gw = ConvWeight::apply(g, x, w.detach(), geometry.stride, geometry.padding, geometry.dilation);
   } else if (need_x || need_w) {
     std::tie(gx, gw) = raw_backward(g, x, w, geometry, need_x, need_w);
   }
-  return {gx, gw, Tensor(), Tensor()};
+  return {gx, gw, Tensor(), Tensor(), Tensor()};
 }
 
 variable_list ConvInput::backward(AutogradContext* ctx, variable_list grads) {
@@ -95,9 +96,10 @@ variable_list ConvInput::backward(AutogradContext* ctx, variable_list grads) {
   const variable_list saved = ctx->get_saved_variables();
   const Tensor &h = grads[0], &g = saved[0], &w = saved[1];
   Tensor dg, dw;
-  if (ctx->needs_input_grad(0)) dg = ConvForward::apply(h, w, geometry.stride, geometry.padding);
-  if (ctx->needs_input_grad(1)) dw = ConvWeight::apply(g, h, w.detach(), geometry.stride, geometry.padding);
-  return {dg, dw, Tensor(), Tensor(), Tensor()};
+  if (ctx->needs_input_grad(0)) dg = ConvForward::apply(h, w, geometry.stride, geometry.padding, geometry.dilation);
+  if (ctx->needs_input_grad(1))
+    dw = ConvWeight::apply(g, h, w.detach(), geometry.stride, geometry.padding, geometry.dilation);
+  return {dg, dw, Tensor(), Tensor(), Tensor(), Tensor()};
 }
 
 variable_list ConvWeight::backward(AutogradContext* ctx, variable_list grads) {
@@ -105,9 +107,10 @@ variable_list ConvWeight::backward(AutogradContext* ctx, variable_list grads) {
   const variable_list saved = ctx->get_saved_variables();
   const Tensor &h = grads[0], &g = saved[0], &x = saved[1];
   Tensor dg, dx;
-  if (ctx->needs_input_grad(0)) dg = ConvForward::apply(x, h, geometry.stride, geometry.padding);
-  if (ctx->needs_input_grad(1)) dx = ConvInput::apply(g, h, x.detach(), geometry.stride, geometry.padding);
-  return {dg, dx, Tensor(), Tensor(), Tensor()};
+  if (ctx->needs_input_grad(0)) dg = ConvForward::apply(x, h, geometry.stride, geometry.padding, geometry.dilation);
+  if (ctx->needs_input_grad(1))
+    dx = ConvInput::apply(g, h, x.detach(), geometry.stride, geometry.padding, geometry.dilation);
+  return {dg, dx, Tensor(), Tensor(), Tensor(), Tensor()};
 }
 
 Tensor per_channel(const Tensor& bias, std::int64_t dimensions) {
@@ -185,14 +188,14 @@ Jet lin(const Jet& x, const Tensor& weight, const Tensor& bias) {
 }
 Stock lin(const Stock& x, const Tensor& weight, const Tensor& bias) { return {at::linear(x.t, weight, bias)}; }
 
-Tensor conv(const Tensor& x, const Tensor& weight, std::int64_t stride, std::int64_t padding) {
-  return ConvForward::apply(x, weight, stride, padding);
+Tensor conv(const Tensor& x, const Tensor& weight, std::int64_t stride, std::int64_t padding, std::int64_t dilation) {
+  return ConvForward::apply(x, weight, stride, padding, dilation);
 }
-Jet conv(const Jet& x, const Tensor& weight, std::int64_t stride, std::int64_t padding) {
-  return x.with(ConvForward::apply(x.c, weight, stride, padding));
+Jet conv(const Jet& x, const Tensor& weight, std::int64_t stride, std::int64_t padding, std::int64_t dilation) {
+  return x.with(ConvForward::apply(x.c, weight, stride, padding, dilation));
 }
-Stock conv(const Stock& x, const Tensor& weight, std::int64_t stride, std::int64_t padding) {
-  return {at::conv2d(x.t, weight, {}, {stride, stride}, {padding, padding})};
+Stock conv(const Stock& x, const Tensor& weight, std::int64_t stride, std::int64_t padding, std::int64_t dilation) {
+  return {at::conv2d(x.t, weight, {}, {stride, stride}, {padding, padding}, {dilation, dilation})};
 }
 
 Tensor add_bias(Tensor a, const Tensor& bias) {
@@ -222,6 +225,17 @@ Stock act(Activation kind, const Stock& x) { return {activate_stock(kind, x.t)};
 Tensor pool(const Tensor& x) { return at::avg_pool2d(x, {2, 2}); }
 Jet pool(const Jet& x) { return x.with(at::avg_pool2d(x.c, {2, 2})); }
 Stock pool(const Stock& x) { return {at::avg_pool2d(x.t, {2, 2})}; }
+
+Tensor smooth(const Tensor& x) { return at::avg_pool2d(x, {5, 5}, {1, 1}, {2, 2}); }
+Jet smooth(const Jet& x) { return x.with(smooth(x.c)); }
+Stock smooth(const Stock& x) { return {smooth(x.t)}; }
+
+Tensor resize(const Tensor& x, std::int64_t height, std::int64_t width) {
+  if (x.size(2) == height && x.size(3) == width) return x;
+  return at::upsample_bilinear2d(x, {height, width}, /*align_corners=*/true);
+}
+Jet resize(const Jet& x, std::int64_t height, std::int64_t width) { return x.with(resize(x.c, height, width)); }
+Stock resize(const Stock& x, std::int64_t height, std::int64_t width) { return {resize(x.t, height, width)}; }
 
 Tensor flattened(const Tensor& x) { return x.flatten(1); }
 Jet flattened(const Jet& x) { return x.with(x.c.flatten(1)); }
@@ -271,6 +285,31 @@ Jet instance_norm(const Jet& x, const Tensor& weight, const Tensor& bias) {
 }
 Stock instance_norm(const Stock& x, const Tensor& weight, const Tensor& bias) {
   return {at::instance_norm(x.t, weight, bias, {}, {}, true, 0, kNormEpsilon, false)};
+}
+
+Tensor conditional_instance_norm(const Tensor& x, const Tensor& gamma, const Tensor& alpha, const Tensor& beta) {
+  const auto [variance, mean] = at::var_mean(x, {2, 3}, /*unbiased=*/false, /*keepdim=*/true);
+  const Tensor centred = mean - mean.mean(1, true);
+  const Tensor spread = centred.square().sum(1, true) / static_cast<double>(x.size(1) - 1);
+  const Tensor scale = gamma * (variance + kNormEpsilon).rsqrt();
+  const Tensor shift = beta + gamma * alpha * centred * (spread + kNormEpsilon).rsqrt() - mean * scale;
+  return at::addcmul(shift, x, scale);
+}
+Jet conditional_instance_norm(const Jet& x, const Tensor& gamma, const Tensor& alpha, const Tensor& beta) {
+  const Jet mean_of_channel = mean(x, {2, 3}, true);
+  const Jet centred = x.with(x.c - mean_of_channel.c);
+  const Jet scale = reciprocal(sqrt(mean(square(centred), {2, 3}, true) + kNormEpsilon)) * gamma;
+  const Jet between = mean_of_channel.with(mean_of_channel.c - mean(mean_of_channel, {1}, true).c);
+  const Jet spread = sum(square(between), {1}, true) * (1 / static_cast<double>(x.c.size(1) - 1));
+  const Jet shift = between * reciprocal(sqrt(spread + kNormEpsilon)) * (gamma * alpha) + beta;
+  const Jet product = centred * scale;
+  return product.with(product.c + shift.c);
+}
+Stock conditional_instance_norm(const Stock& x, const Tensor& gamma, const Tensor& alpha, const Tensor& beta) {
+  const Tensor h = at::instance_norm(x.t, {}, {}, {}, {}, true, 0, kNormEpsilon, false);
+  const Tensor mean = x.t.mean({2, 3}, true);
+  const Tensor between = (mean - mean.mean(1, true)) / (mean.var(1, true, true) + kNormEpsilon).sqrt();
+  return {gamma * (h + alpha * between) + beta};
 }
 
 }  // namespace gibbsite

@@ -26,9 +26,10 @@ Jet lin(const Jet& x, const Tensor& weight, const Tensor& bias);
 Stock lin(const Stock& x, const Tensor& weight, const Tensor& bias);
 
 /// Convolution without bias. x: [B, in, H, W], weight: [out, in, k, k] -> [B, out, H', W'].
-Tensor conv(const Tensor& x, const Tensor& weight, std::int64_t stride, std::int64_t padding);
-Jet conv(const Jet& x, const Tensor& weight, std::int64_t stride, std::int64_t padding);
-Stock conv(const Stock& x, const Tensor& weight, std::int64_t stride, std::int64_t padding);
+Tensor conv(const Tensor& x, const Tensor& weight, std::int64_t stride, std::int64_t padding,
+            std::int64_t dilation = 1);
+Jet conv(const Jet& x, const Tensor& weight, std::int64_t stride, std::int64_t padding, std::int64_t dilation = 1);
+Stock conv(const Stock& x, const Tensor& weight, std::int64_t stride, std::int64_t padding, std::int64_t dilation = 1);
 
 /// a + bias per channel (dimension 1), in place: a is consumed.
 Tensor add_bias(Tensor a, const Tensor& bias);
@@ -48,6 +49,16 @@ Stock act(Activation kind, const Stock& x);
 Tensor pool(const Tensor& x);
 Jet pool(const Jet& x);
 Stock pool(const Stock& x);
+
+/// 5x5 average at every pixel; beyond the edge zeros are counted.
+Tensor smooth(const Tensor& x);
+Jet smooth(const Jet& x);
+Stock smooth(const Stock& x);
+
+/// Bilinear, corners aligned; the identity where the size is right.
+Tensor resize(const Tensor& x, std::int64_t height, std::int64_t width);
+Jet resize(const Jet& x, std::int64_t height, std::int64_t width);
+Stock resize(const Stock& x, std::int64_t height, std::int64_t width);
 
 /// [B, ...] -> [B, n].
 Tensor flattened(const Tensor& x);
@@ -90,5 +101,12 @@ Stock layer_norm(const Stock& x, const Tensor& weight, const Tensor& bias);
 Tensor instance_norm(const Tensor& x, const Tensor& weight, const Tensor& bias);
 Jet instance_norm(const Jet& x, const Tensor& weight, const Tensor& bias);
 Stock instance_norm(const Stock& x, const Tensor& weight, const Tensor& bias);
+
+/// γ (h + α m) + β: h is the instance norm of x; m the spatial means of the channels, normalised over the channels of the
+/// example with the unbiased variance (CondInstanceNorm++ of noise-conditional score networks). γ, α, β: [B, C, 1, 1],
+/// constants; C >= 2.
+Tensor conditional_instance_norm(const Tensor& x, const Tensor& gamma, const Tensor& alpha, const Tensor& beta);
+Jet conditional_instance_norm(const Jet& x, const Tensor& gamma, const Tensor& alpha, const Tensor& beta);
+Stock conditional_instance_norm(const Stock& x, const Tensor& gamma, const Tensor& alpha, const Tensor& beta);
 
 }  // namespace gibbsite

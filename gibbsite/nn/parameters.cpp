@@ -34,9 +34,10 @@ Tensor Parameters::bias(const std::string& name, std::int64_t size, std::int64_t
   return uniform(name, {size}, 1 / std::sqrt(static_cast<double>(fan_in)));
 }
 
-Tensor Parameters::normal(const std::string& name, at::IntArrayRef sizes, double deviation) {
+Tensor Parameters::normal(const std::string& name, at::IntArrayRef sizes, double deviation,
+                          double mean) {
   Rng stream = init_.stream(name);
-  return keep(name, stream.normal(sizes, at::kDouble) * deviation);
+  return keep(name, mean + deviation * stream.normal(sizes, at::kDouble));
 }
 
 Tensor Parameters::given(const std::string& name, const Tensor& value) { return keep(name, value.detach()); }

@@ -18,8 +18,8 @@ class Parameters {
   Tensor weight(const std::string& name, at::IntArrayRef sizes);
   /// Uniform in ±1/sqrt(fan_in).
   Tensor bias(const std::string& name, std::int64_t size, std::int64_t fan_in);
-  /// Normal with this deviation, drawn from stream "init/<name>".
-  Tensor normal(const std::string& name, at::IntArrayRef sizes, double deviation);
+  /// N(mean, deviation²), drawn from stream "init/<name>".
+  Tensor normal(const std::string& name, at::IntArrayRef sizes, double deviation, double mean = 0);
   /// A copy of `value`.
   Tensor given(const std::string& name, const Tensor& value);
   Tensor constant(const std::string& name, at::IntArrayRef sizes, double value);

@@ -2,6 +2,7 @@
 #include <gibbsite/objective/cross_entropy.h>
 #include <gibbsite/objective/denoising.h>
 #include <gibbsite/objective/diagonal_curvature.h>
+#include <gibbsite/objective/maximum_likelihood.h>
 #include <gibbsite/objective/noise_contrastive.h>
 #include <gibbsite/objective/objective.h>
 #include <gibbsite/objective/one_sided.h>
@@ -30,6 +31,7 @@ const Table<MakeObjective>& objective_table() {
       {"nce", "noise-contrastive estimation against a noise law, or against the data moved by a small step", "Gutmann and Hyvärinen 2010", from_config<NoiseContrastiveOptions, make_noise_contrastive>, describe_options<NoiseContrastiveOptions>},
       {"approximate_backprop", "½‖∇E‖² - Σ of a Hessian diagonal by approximate back-propagation", "Kingma, LeCun 2010", from_config<DiagonalCurvatureOptions, make_approximate_backprop>, describe_options<DiagonalCurvatureOptions>},
       {"curvature_propagation", "½‖∇E‖² - Σ of an unbiased Hessian diagonal by curvature propagation", "Martens, Sutskever, Swersky 2012", from_config<DiagonalCurvatureOptions, make_curvature_propagation>, describe_options<DiagonalCurvatureOptions>},
+      {"mle", "-log p(x), for models with an exact log density", "finite-difference score matching, Table 3", from_config<MaximumLikelihoodOptions, make_maximum_likelihood>, describe_options<MaximumLikelihoodOptions>},
       {"pcd", "persistent contrastive divergence with a replay buffer", "CEBM; IGEBM", from_config<ContrastiveDivergenceOptions, make_contrastive_divergence>, describe_options<ContrastiveDivergenceOptions>, Settings::table({{"capacity", Settings(64)}, {"steps", Settings(2)}})},
       {"cross_entropy", "-log softmax(logits)[label], for classifiers", "judge of image samples", from_config<CrossEntropyOptions, make_cross_entropy>, describe_options<CrossEntropyOptions>},
       // clang-format on

@@ -36,6 +36,7 @@ std::vector<Case> cases() {
   add("standardise", mixed, {fit_standardise(mixed)});
   add("whiten", mixed, {fit_whiten(mixed)});
   add("logit", x, {make_logit(0.05)});
+  add("clamp", x, {make_clamp(0.04, 0.96), make_logit(0)});
   add("noise", x, {make_dequantise(1), make_jitter(0.1)});
   add("reshape", image, {make_reshape({2, 2}, {4})});
   add("all", image,
@@ -170,6 +171,25 @@ TEST(Dequantise, GapsAreMediansOfSortedDifferentValues) {
   }
   const Pipeline again = Pipeline::restore(pipeline.config(), pipeline.state());
   EXPECT_TRUE(torch::equal(again.prepare(many, Rng(1, "noise")), pipeline.prepare(many, Rng(1, "noise"))));
+}
+
+TEST(Transforms, CentredUniformNoiseAndClampMakeTheLogitsOfTheSheet) {
+  Pipeline pipeline;
+  pipeline.append(make_range(0, 255, false));
+  pipeline.append(make_dequantise(1.0 / 256, -1.0 / 512));
+  pipeline.append(make_clamp(0.001, 0.999));
+  pipeline.append(make_logit(0));
+  const Tensor black = torch::zeros({20000, 1}, torch::kByte);
+  const Tensor y = pipeline.prepare(black, Rng(1, "noise"));
+  const double edge = std::log(0.001 / 0.999);
+  // U(-1/512, 1/512) is below 0.001 with probability (0.001 + 1/512) * 256 = 0.756.
+  const double share = (y <= edge + 1e-4).to(torch::kDouble).mean().item<double>();
+  EXPECT_NEAR(share, 0.756, 4 * std::sqrt(0.756 * 0.244 / 20000));
+  EXPECT_NEAR(y.min().item<double>(), edge, 1e-4);
+  EXPECT_NEAR(y.max().item<double>(), std::log((1.0 / 512) / (1 - 1.0 / 512)), 2e-3);
+  // Outside the clamp nothing of the score reaches the original value.
+  EXPECT_EQ(
+      make_clamp(0, 1)->pull_score(torch::tensor({{-1.0, 0.5}}), torch::tensor({{3.0, 4.0}})).sum().item<double>(), 4);
 }
 
 }  // namespace

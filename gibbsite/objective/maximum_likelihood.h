@@ -1,0 +1,16 @@
+// Maximum likelihood, -mean log p(x), for models with an exact log density.
+#pragma once
+
+#include <gibbsite/objective/objective.h>
+
+namespace gibbsite {
+
+struct MaximumLikelihoodOptions {
+  void declare(OptionVisitor& /*o*/) {}
+};
+
+/// Throws RequestError unless the energy is a NormalisedEnergy.
+std::unique_ptr<Objective> make_maximum_likelihood(const MaximumLikelihoodOptions& options,
+                                                   const ObjectiveParts& parts);
+
+}  // namespace gibbsite

@@ -1,0 +1,133 @@
+#include <gibbsite/nn/refine_net.h>
+#include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/nn/module.h>
+#include <torch/types.h>
+
+#include <cmath>
+
+namespace gibbsite {
+namespace {
+
+// The formula written out, one image and channel at a time.
+TEST(ConditionalInstanceNorm, IsTheFormulaWrittenOut) {
+  const std::int64_t images = 2, channels = 3, height = 4, width = 2;
+  Rng rng(1, "norm");
+  const Tensor x = rng.normal({images, channels, height, width}, at::kDouble);
+  const Tensor gamma = rng.normal({images, channels, 1, 1}, at::kDouble);
+  const Tensor alpha = rng.normal({images, channels, 1, 1}, at::kDouble);
+  const Tensor beta = rng.normal({images, channels, 1, 1}, at::kDouble);
+  const Tensor y = conditional_instance_norm(x, gamma, alpha, beta);
+  const Tensor stock = conditional_instance_norm(Stock{x}, gamma, alpha, beta).t;
+  EXPECT_LE((y - stock).abs().max().item<double>(), 1e-12);
+  for (std::int64_t b = 0; b < images; ++b) {
+    std::vector<double> mean(channels, 0), variance(channels, 0);
+    double centre = 0, spread = 0;
+    const auto value = [&](std::int64_t c, std::int64_t i, std::int64_t j) { return x[b][c][i][j].item<double>(); };
+    for (std::int64_t c = 0; c < channels; ++c) {
+      for (std::int64_t i = 0; i < height; ++i)
+        for (std::int64_t j = 0; j < width; ++j) mean[c] += value(c, i, j) / (height * width);
+      for (std::int64_t i = 0; i < height; ++i)
+        for (std::int64_t j = 0; j < width; ++j)
+          variance[c] += std::pow(value(c, i, j) - mean[c], 2) / (height * width);
+      centre += mean[c] / channels;
+    }
+    for (std::int64_t c = 0; c < channels; ++c) spread += std::pow(mean[c] - centre, 2) / (channels - 1);
+    for (std::int64_t c = 0; c < channels; ++c) {
+      const double between = (mean[c] - centre) / std::sqrt(spread + 1e-5);
+      const auto at = [&](const Tensor& t) { return t[b][c].item<double>(); };
+      for (std::int64_t i = 0; i < height; ++i)
+        for (std::int64_t j = 0; j < width; ++j) {
+          const double inside = (value(c, i, j) - mean[c]) / std::sqrt(variance[c] + 1e-5);
+          const double expected = at(gamma) * (inside + at(alpha) * between) + at(beta);
+          EXPECT_NEAR(y[b][c][i][j].item<double>(), expected, 1e-12);
+        }
+    }
+  }
+}
+
+struct Net {
+  explicit Net(const RefineShape& shape, at::ScalarType dtype = at::kDouble)
+      : parameters(Rng(3, "init"), dtype, at::kCPU), net(parameters, "net", shape) {}
+  std::int64_t count() const {
+    std::int64_t n = 0;
+    for (const Tensor& p : parameters.module().parameters()) n += p.numel();
+    return n;
+  }
+  Parameters parameters;
+  RefineNet net;
+};
+
+RefineShape small() {
+  RefineShape shape;
+  shape.channels = 2;
+  shape.filters = 3;
+  shape.classes = 4;
+  shape.activation = Activation::kSoftplus;
+  return shape;
+}
+
+TEST(RefineNet, HasTheParametersOfTheSheet) {
+  RefineShape shape;
+  shape.channels = 3;
+  shape.filters = 32;
+  EXPECT_EQ(Net(shape, at::kFloat).count(), 1966019);
+  shape.filters = 128;
+  EXPECT_EQ(Net(shape, at::kFloat).count(), 30117635);
+}
+
+TEST(RefineNet, KeepsExamplesApartAndReadsTheirClass) {
+  const Net net(small());
+  const Tensor x = Rng(4, "x").normal({3, 2, 8, 12}, at::kDouble);
+  const Tensor labels = torch::tensor({0, 3, 1}, at::kLong);
+  const Tensor y = net.net.forward(x, labels);
+  EXPECT_EQ(y.sizes(), x.sizes());
+  const Tensor alone = net.net.forward(x.narrow(0, 1, 1), labels.narrow(0, 1, 1));
+  EXPECT_LE((y.narrow(0, 1, 1) - alone).abs().max().item<double>(), 1e-12);
+  const Tensor other = net.net.forward(x, torch::tensor({0, 2, 1}, at::kLong));
+  EXPECT_LE((y[0] - other[0]).abs().max().item<double>(), 1e-12);
+  EXPECT_GT((y[1] - other[1]).abs().max().item<double>(), 1e-4);
+  const Tensor stock = net.net.forward(Stock{x}, labels).t;
+  EXPECT_LE((y - stock).abs().max().item<double>(), 1e-11);
+}
+
+// The Jacobian along v by two nested reverse passes through LibTorch's own operations, and the second derivative by one
+// more.
+TEST(RefineNet, JetsEqualNestedAutograd) {
+  const Net net(small());
+  const Tensor x = Rng(4, "x").normal({2, 2, 8, 8}, at::kDouble), v = Rng(5, "v").normal({2, 2, 8, 8}, at::kDouble);
+  const Tensor w = Rng(6, "w").normal({2, 2, 8, 8}, at::kDouble), labels = torch::tensor({2, 0}, at::kLong);
+  const Jet jet = net.net.forward(seed_jet(x, v, 2), labels);
+  const Tensor point = x.clone().requires_grad_(true);
+  Tensor f = (net.net.forward(Stock{point}, labels).t * w).sum();
+  for (std::int64_t order = 0; order <= 2; ++order) {
+    const double truth = f.item<double>(), by_jet = (jet.derivative(order) * w).sum().item<double>();
+    EXPECT_NEAR(by_jet, truth, 1e-9 * std::abs(truth)) << order;
+    // LibTorch's own instance norm is wrong from the third derivative on.
+    if (order < 2) f = (torch::autograd::grad({f}, {point}, {}, true, true)[0] * v).sum();
+  }
+}
+
+// Parameter gradients of the first derivative: what a jet form of sliced score matching trains with.
+TEST(RefineNet, ParameterGradientsOfJetsEqualNestedAutograd) {
+  const Net net(small());
+  const Tensor x = Rng(4, "x").normal({2, 2, 4, 4}, at::kDouble), v = Rng(5, "v").normal({2, 2, 4, 4}, at::kDouble);
+  const Tensor labels = torch::tensor({2, 0}, at::kLong);
+  const std::vector<Tensor> parameters = net.parameters.module().parameters();
+  const Jet jet = net.net.forward(seed_jet(x, v, 1), labels);
+  const auto by_jet =
+      torch::autograd::grad({(jet.slice(1) * v).sum() + jet.slice(0).square().sum()}, parameters, {}, {}, false, true);
+  const Tensor point = x.clone().requires_grad_(true);
+  const Tensor s = net.net.forward(point, labels);
+  const Tensor along = torch::autograd::grad({(s * v).sum()}, {point}, {}, true, true)[0];
+  const auto nested = torch::autograd::grad({(along * v).sum() + s.square().sum()}, parameters, {}, {}, false, true);
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    ASSERT_EQ(by_jet[i].defined(), nested[i].defined());
+    if (!by_jet[i].defined()) continue;
+    EXPECT_LE((by_jet[i] - nested[i]).abs().max().item<double>(), 1e-9 * (1 + nested[i].abs().max().item<double>()))
+        << i;
+  }
+}
+
+}  // namespace
+}  // namespace gibbsite
