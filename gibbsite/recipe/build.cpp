@@ -149,7 +149,7 @@ void build_sample(const Config& recipe, Parts& parts) {
   if (parts.sample.schedule == "chain") {
     parts.chain = read_options<ChainOptions>(table, "sample", parts.chain);
     echo_options(parts.chain, resolved);
-  } else {
+  } else if (parts.sample.schedule == "temperature") {
     parts.annealing = read_options<TemperatureAnnealing>(table.at_table("annealing"), "sample.annealing");
     resolved.set("annealing", echoed(parts.annealing));
   }

@@ -4,6 +4,7 @@
 #include <gibbsite/recipe/deep_ebm.h>
 #include <gibbsite/recipe/derivative_cost.h>
 #include <gibbsite/recipe/dkef_experiment.h>
+#include <gibbsite/recipe/nice_experiment.h>
 #include <gibbsite/recipe/reproduce.h>
 #include <gibbsite/recipe/smoke_ssm.h>
 
@@ -24,6 +25,8 @@ const std::vector<Experiment>& experiment_table() {
        "finite-difference score matching, Table 2", reproduce_deep_ebm},
       {"fd/dkef", "deep kernel exponential families of UCI data by five forms of score matching",
        "finite-difference score matching, Table 1", reproduce_dkef},
+      {"fd/nice", "NICE on the logits of MNIST by eight objectives, and what a step of each costs",
+       "finite-difference score matching, Table 3", reproduce_nice},
   };
   return table;
 }

@@ -4,6 +4,7 @@
 #include <gibbsite/data/named_set.h>
 #include <gibbsite/data/npy.h>
 #include <gibbsite/metric/quadrature.h>
+#include <gibbsite/model/normalised_energy.h>
 #include <gibbsite/recipe/sample.h>
 #include <gibbsite/recipe/score.h>
 #include <torch/nn/module.h>
@@ -43,7 +44,9 @@ Scores score_points(const Parts& parts, const Tensor& x, const Ports& ports) {
   result.score = torch::cat(scores);
   check_finite("score", "energy", result.energy);
   const Shape& event = parts.transforms.model_event;
-  if (event.size() == 1 && event[0] <= 2) {
+  if (dynamic_cast<const NormalisedEnergy*>(parts.energy.get())) {
+    result.log_density = -result.energy;
+  } else if (event.size() == 1 && event[0] <= 2) {
     const Box box = data_box(torch::stack({parts.transforms.low, parts.transforms.high}));
     result.log_density = -result.energy - quadrature(target.energy, box, parts.like()).log_z;
   }

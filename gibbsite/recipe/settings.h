@@ -35,8 +35,8 @@ struct SampleOptions {
   void declare(OptionVisitor& o) {
     o.option("schedule", schedule,
              "chain: burn_in + steps transitions of the kernel of [sampler]; temperature: annealed Langevin dynamics "
-             "with the settings of [sample.annealing]",
-             {"chain", "temperature"});
+             "with the settings of [sample.annealing]; exact: independent samples, of models that have them",
+             {"chain", "temperature", "exact"});
     o.option(
         "start", start,
         "first state, in model units: N(0, start_scale²), uniform on the box of the data, 0.5 + start_scale N(0, 1) "

@@ -1,0 +1,133 @@
+#include <ATen/Parallel.h>
+#include <fmt/format.h>
+#include <gibbsite/core/error.h>
+#include <gibbsite/metric/cost.h>
+#include <gibbsite/recipe/parse.h>
+#include <gibbsite/recipe/step_cost.h>
+#include <gibbsite/recipe/write.h>
+#include <gibbsite/train/clipping.h>
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/nn/module.h>
+#include <torch/types.h>
+
+#include <map>
+
+namespace gibbsite {
+namespace {
+
+class Threads {
+ public:
+  explicit Threads(std::int64_t threads) : before_(at::get_num_threads()) {
+    at::set_num_threads(static_cast<int>(threads));
+  }
+  ~Threads() { at::set_num_threads(before_); }
+  Threads(const Threads&) = delete;
+  Threads& operator=(const Threads&) = delete;
+
+ private:
+  int before_;
+};
+
+struct Trained {
+  std::unique_ptr<Energy> energy;
+  std::unique_ptr<Optimizer> optimizer;
+};
+
+Trained make_trained(const Parts& parts, const Config& model) {
+  ModelContext context;
+  context.event = parts.transforms.model_event;
+  context.init = parts.rng("init");
+  context.dtype = parts.dtype;
+  context.device = parts.device;
+  Trained made;
+  made.energy = find_entry(energy_table(), "model", parts.model_name, "").make(model, context);
+  NamedTensors parameters;
+  for (const auto& parameter : made.energy->module().named_parameters())
+    parameters.emplace_back(parameter.key(), parameter.value());
+  made.optimizer = make_optimizer(parts.phases.front().optimizer, parameters);
+  return made;
+}
+
+}  // namespace
+
+StepCosts measure_steps(const Parts& parts, const std::vector<TimedMethod>& methods,
+                        const std::vector<TimedRatio>& ratios, const StepCostSettings& settings) {
+  const Threads threads(settings.threads);
+  Batch batch;
+  batch.x = parts.data->loader(parts.dtype).batch(0, settings.batch_size).x.to(parts.device);
+  batch.global_size = batch.x.size(0);
+  std::map<std::string, Trained> trained;  // by the text of the model's settings
+  std::vector<std::unique_ptr<Objective>> objectives;
+  std::vector<Work> work;
+  for (const TimedMethod& method : methods) {
+    Config tables = Config::table({{"model", parts.resolved.at_table("model")}});
+    for (const std::string& assignment : method.set) apply_override(tables, assignment);
+    const Config& model = tables.at_table("model");
+    const std::string key = write_toml(model);
+    if (trained.count(key) == 0) trained.emplace(key, make_trained(parts, model));
+    const Trained& part = trained.at(key);
+    ObjectiveParts objective_parts;
+    objective_parts.energy = part.energy.get();
+    objective_parts.batch_size = settings.batch_size;
+    objective_parts.rng = parts.rng("objective");
+    const Config& objective = tables.at_table("objective");
+    const Config* name = objective.find("name");
+    if (!name) throw RequestError(method.slug, "names no objective");
+    objectives.push_back(
+        find_entry(objective_table(), "objective", name->string(), method.slug).make(objective, objective_parts));
+    const ClippingOptions clipping = parts.phases.front().clipping.value_or(parts.train.clipping);
+    work.push_back([&batch, &part, clipping, objective = objectives.back().get()] {
+      Rng rng(2, "step");
+      const Tensor loss = (*objective)(batch, rng).backward;
+      const std::vector<Tensor> parameters = part.energy->module().parameters();
+      std::vector<Tensor> gradients = torch::autograd::grad({loss}, parameters, {}, {}, false, true);
+      clip_gradients(gradients, clipping);
+      part.optimizer->step(gradients, 0);
+    });
+  }
+
+  TimingSettings timing;
+  timing.rounds = settings.rounds;
+  const std::vector<Timing> timings = time_interleaved(work, timing);
+  StepCosts costs;
+  std::map<std::string, std::size_t> place;
+  std::vector<double> peaks;
+  const auto add = [&](const std::string& method, const char* metric, double value, double error,
+                       const char* unit) -> Row& {
+    Row row;
+    row.method = method;
+    row.dataset = data_name(parts);
+    row.metric = metric;
+    row.value = value;
+    row.standard_error = error;
+    row.unit = unit;
+    row.settings["threads"] = static_cast<double>(settings.threads);
+    costs.rows.push_back(row);
+    return costs.rows.back();
+  };
+  const double unknown = std::numeric_limits<double>::quiet_NaN();
+  for (std::size_t i = 0; i < methods.size(); ++i) {
+    const std::string& slug = methods[i].slug;
+    place[slug] = i;
+    const Estimate seconds = timings[i].seconds;
+    add(slug, "seconds_per_step", seconds.value, seconds.standard_error, "s").published = methods[i].published;
+    const auto counted = static_cast<double>(count_multiply_adds(work[i]).total);
+    add(slug, "multiply_adds", counted, unknown, "multiply-adds");
+    peaks.push_back(static_cast<double>(peak_bytes(work[i])));
+    add(slug, "peak_bytes", peaks.back(), unknown, "bytes");
+    costs.summary.push_back(fmt::format("{}: {:.1f} ms per step, {:.3g} multiply-adds, {:.1f} MB", slug,
+                                        1e3 * seconds.value, counted, peaks.back() / 1e6));
+  }
+  for (const TimedRatio& ratio : ratios) {
+    const std::size_t of = place.at(ratio.of), against = place.at(ratio.against);
+    const Estimate time = time_ratio(timings[of], timings[against]);
+    add(ratio.of, "time_ratio", time.value, time.standard_error, "1").settings["against"] = ratio.against;
+    const double memory = peaks[of] / peaks[against];
+    add(ratio.of, "memory_ratio", memory, unknown, "1").settings["against"] = ratio.against;
+    costs.summary.push_back(fmt::format("{} / {}: time {}, memory {:.3f}", ratio.of, ratio.against,
+                                        format_estimate(time.value, time.standard_error), memory));
+  }
+  return costs;
+}
+
+}  // namespace gibbsite

@@ -1,0 +1,45 @@
+// What a training step of several methods costs, interleaved in one run: the tables of step times of every experiment.
+#pragma once
+
+#include <gibbsite/recipe/build.h>
+#include <gibbsite/report/rows.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace gibbsite {
+
+/// A method whose step is timed: overrides of the tables objective and model (operations, say), which start empty and from
+/// the recipe's model.
+struct TimedMethod {
+  std::string slug;
+  std::vector<std::string> set;
+  std::optional<double> published = std::nullopt;  ///< seconds per step
+};
+
+/// Time and memory of `of` are divided by those of `against`; both are slugs.
+struct TimedRatio {
+  std::string of, against;
+};
+
+struct StepCostSettings {
+  std::int64_t batch_size = 128;
+  std::int64_t rounds = 9;
+  std::int64_t threads = 1;  ///< ratios of single-thread times carry over between machines
+};
+
+struct StepCosts {
+  std::vector<Row> rows;
+  std::vector<std::string> summary;  ///< lines for a person
+};
+
+/// Loss, gradient of all parameters, clipping and optimiser step of the first phase of `parts`, at learning rate 0 so that
+/// every round does the same work; methods with the same model settings share one model and one optimiser.
+/// Rows: seconds_per_step (median of rounds), multiply_adds and peak_bytes (live tensors beyond parameters and
+/// optimiser state) of every method, time_ratio (median over rounds of the ratio within a round) and memory_ratio of every
+/// ratio with `against`.
+StepCosts measure_steps(const Parts& parts, const std::vector<TimedMethod>& methods,
+                        const std::vector<TimedRatio>& ratios, const StepCostSettings& settings);
+
+}  // namespace gibbsite
