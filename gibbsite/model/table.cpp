@@ -3,6 +3,7 @@
 #include <gibbsite/model/energy.h>
 #include <gibbsite/model/mlp_energy.h>
 #include <gibbsite/model/mlp_score.h>
+#include <gibbsite/model/ncsn.h>
 #include <gibbsite/model/nice.h>
 #include <gibbsite/model/quadratic_energy.h>
 #include <gibbsite/model/residual_energy.h>
@@ -42,6 +43,7 @@ const Table<MakeScore>& score_table() {
   static const Table<MakeScore> table = {
       // clang-format off
       {"mlp", "multi-layer perceptron on flattened points", "finite-difference score matching, section 4", score_from_config<MlpScoreOptions, make_mlp_score>, describe_options<MlpScoreOptions>, Settings::table({{"hidden", Settings::array({Settings(4), Settings(4)})}})},
+      {"ncsn", "conditional RefineNet of images, told the noise level", "finite-difference score matching, Table 5; Song and Ermon 2019", score_from_config<NcsnOptions, make_ncsn>, describe_options<NcsnOptions>, Settings::table({{"filters", Settings(2)}, {"levels", Settings(2)}})},
       // clang-format on
   };
   return table;

@@ -89,25 +89,39 @@ class SlicedEnergy : public Sliced {
   }
 };
 
-class SlicedScore : public Sliced {
+// The sums over projections and examples of a sliced loss of a score.
+class ScoreSlices {
  public:
-  SlicedScore(const SlicedScoreMatchingOptions& options, bool variance_reduced, const Score& score)
-      : Sliced(options, variance_reduced), score_(score) {}
+  ScoreSlices(const SlicedScoreMatchingOptions& options, bool variance_reduced, const Score& score, Tensor weight)
+      : options_(options),
+        method_(derivative_method_from_name(options.derivative)),
+        variance_reduced_(variance_reduced),
+        score_(score),
+        weight_(std::move(weight)) {}
 
-  Loss operator()(const Batch& batch, Rng& rng) const override {
-    const Tensor x = points(batch, rng);
+  Loss loss(const Tensor& x, double scale, double progress, Rng& rng) const {
     Tensor surrogate, value;
     for (std::int64_t p = 0; p < options_.projections; ++p) {
-      const auto [backward, loss] = one_projection(x, options_.draw(x, rng), batch.progress, rng);
+      const auto [backward, loss] = one_projection(x, options_.draw(x, rng), progress, rng);
       surrogate = surrogate.defined() ? surrogate + backward : backward;
       value = value.defined() ? value + loss : loss;
     }
-    const double factor = scale(x) / static_cast<double>(x.size(0));
+    const double factor = scale / static_cast<double>(x.size(0));
     return surrogate_loss(surrogate * factor, value * factor);
   }
 
  private:
+  const SlicedScoreMatchingOptions& options_;
+  DerivativeMethod method_;
+  bool variance_reduced_;
   const Score& score_;
+  Tensor weight_;  // [B], undefined for ones
+
+  /// z with row b times weight[b].
+  Tensor weighted(const Tensor& z) const {
+    if (!weight_.defined()) return z;
+    return z.dim() == 1 ? z * weight_ : scale_rows(z, weight_);
+  }
 
   /// The part of the loss without a derivative, ½‖s‖² or ½(v·s)² of a batch, and its gradient in s.
   std::pair<Tensor, Tensor> norm(const Tensor& s, const Tensor& v) const {
@@ -120,7 +134,7 @@ class SlicedScore : public Sliced {
   std::pair<Tensor, Tensor> one_projection(const Tensor& x, const Tensor& v, double progress, Rng& rng) const {
     if (method_ == DerivativeMethod::kJet) {
       const Jet jet = *score_.at(seed_jet(x, v, 1), rng);
-      const Tensor loss = (norm(jet.slice(0), v).first + sum_event(jet.slice(1) * v)).sum();
+      const Tensor loss = weighted(norm(jet.slice(0), v).first + sum_event(jet.slice(1) * v)).sum();
       return {loss, loss};
     }
     if (method_ == DerivativeMethod::kAutograd) {
@@ -128,8 +142,9 @@ class SlicedScore : public Sliced {
       const Tensor point = x.detach().requires_grad_(true);
       const ScoreEval s = score_.at(point, rng);
       const auto [half, seed] = norm(s.value, v);
-      const Tensor curvature = (torch::autograd::grad({s.pullback(v)}, {point}, {}, true, true)[0] * v).sum();
-      return {s.pullback(seed) + curvature, half.sum() + curvature.detach()};
+      const Tensor slope = torch::autograd::grad({s.pullback(v)}, {point}, {}, true, true)[0];
+      const Tensor curvature = weighted(sum_event(slope * v)).sum();
+      return {s.pullback(weighted(seed)) + curvature, weighted(half).sum() + curvature.detach()};
     }
     return finite_difference(x, v, options_.at(progress), rng);
   }
@@ -141,8 +156,8 @@ class SlicedScore : public Sliced {
     const Tensor slope = scale_rows(v, 0.5 * d.scale);
     const auto both = [&](const Tensor& plus, const Tensor& minus) {
       const auto [half, gradient] = norm(0.5 * (plus + minus), v);
-      const Tensor loss = half.sum() + (slope * (plus - minus)).sum();
-      return std::make_tuple(loss, 0.5 * gradient + slope, 0.5 * gradient - slope);
+      const Tensor loss = weighted(half + sum_event(slope * (plus - minus))).sum();
+      return std::make_tuple(loss, weighted(0.5 * gradient + slope), weighted(0.5 * gradient - slope));
     };
     if (difference.batched) {
       const ScoreEval s = score_.at(at::cat({x + d.step, x - d.step}), rng);
@@ -154,6 +169,20 @@ class SlicedScore : public Sliced {
     const auto [loss, plus, minus] = both(up.value, down.value);
     return {up.pullback(plus) + down.pullback(minus), loss};
   }
+};
+
+class SlicedScore : public Sliced {
+ public:
+  SlicedScore(const SlicedScoreMatchingOptions& options, bool variance_reduced, const Score& score)
+      : Sliced(options, variance_reduced), score_(score) {}
+
+  Loss operator()(const Batch& batch, Rng& rng) const override {
+    const Tensor x = points(batch, rng);
+    return sliced_score_loss(options_, variance_reduced_, score_, x, {}, batch.progress, rng);
+  }
+
+ private:
+  const Score& score_;
 };
 
 std::unique_ptr<Objective> make_sliced(const SlicedScoreMatchingOptions& options, const ObjectiveParts& parts,
@@ -168,6 +197,12 @@ std::unique_ptr<Objective> make_sliced(const SlicedScoreMatchingOptions& options
 }
 
 }  // namespace
+
+Loss sliced_score_loss(const SlicedScoreMatchingOptions& options, bool variance_reduced, const Score& score,
+                       const Tensor& x, const Tensor& weight, double progress, Rng& rng) {
+  const double scale = dimension_weight(options.weight, x) / static_cast<double>(options.projections);
+  return ScoreSlices(options, variance_reduced, score, weight).loss(x, scale, progress, rng);
+}
 
 std::unique_ptr<Objective> make_exact_score_matching(const ExactScoreMatchingOptions& options,
                                                      const ObjectiveParts& parts) {

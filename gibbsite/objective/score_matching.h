@@ -48,4 +48,9 @@ std::unique_ptr<Objective> make_sliced_score_matching(const SlicedScoreMatchingO
 std::unique_ptr<Objective> make_sliced_score_matching_vr(const SlicedScoreMatchingOptions& options,
                                                          const ObjectiveParts& parts);
 
+/// The sliced loss of a score on the points x ([B, *event], options.noise is not added), with row b weighted by weight[b]
+/// ([B], undefined for ones): what objectives at several noise levels are made of.
+Loss sliced_score_loss(const SlicedScoreMatchingOptions& options, bool variance_reduced, const Score& score,
+                       const Tensor& x, const Tensor& weight, double progress, Rng& rng);
+
 }  // namespace gibbsite

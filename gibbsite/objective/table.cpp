@@ -3,6 +3,7 @@
 #include <gibbsite/objective/denoising.h>
 #include <gibbsite/objective/diagonal_curvature.h>
 #include <gibbsite/objective/maximum_likelihood.h>
+#include <gibbsite/objective/noise_conditional.h>
 #include <gibbsite/objective/noise_contrastive.h>
 #include <gibbsite/objective/objective.h>
 #include <gibbsite/objective/one_sided.h>
@@ -28,6 +29,7 @@ const Table<MakeObjective>& objective_table() {
       {"dsm", "denoising score matching, ½‖s(x + n) - ∇log q(n)‖², exact or along random directions", "finite-difference score matching, Eq. 10", from_config<DenoisingScoreMatchingOptions, make_denoising_score_matching>, describe_options<DenoisingScoreMatchingOptions>},
       {"mdsm", "multi-scale denoising score matching over a grid of noise levels, exact or along random directions", "finite-difference score matching, Table 2", from_config<MultiscaleDenoisingOptions, make_multiscale_denoising>, describe_options<MultiscaleDenoisingOptions>},
       {"mpf", "minimum probability flow to a small sphere, or one-sided differences: sliced score matching by energies alone", "finite-difference score matching, appendix B.7", from_config<MinimumProbabilityFlowOptions, make_minimum_probability_flow>, describe_options<MinimumProbabilityFlowOptions>},
+      {"noise_conditional", "variance-reduced sliced score matching at every noise level at once, σ² (½‖s‖² + vᵀ∇s v)", "finite-difference score matching, Table 5; Song and Ermon 2019", from_config<NoiseConditionalOptions, make_noise_conditional>, describe_options<NoiseConditionalOptions>},
       {"nce", "noise-contrastive estimation against a noise law, or against the data moved by a small step", "Gutmann and Hyvärinen 2010", from_config<NoiseContrastiveOptions, make_noise_contrastive>, describe_options<NoiseContrastiveOptions>},
       {"approximate_backprop", "½‖∇E‖² - Σ of a Hessian diagonal by approximate back-propagation", "Kingma, LeCun 2010", from_config<DiagonalCurvatureOptions, make_approximate_backprop>, describe_options<DiagonalCurvatureOptions>},
       {"curvature_propagation", "½‖∇E‖² - Σ of an unbiased Hessian diagonal by curvature propagation", "Martens, Sutskever, Swersky 2012", from_config<DiagonalCurvatureOptions, make_curvature_propagation>, describe_options<DiagonalCurvatureOptions>},

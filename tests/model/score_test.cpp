@@ -27,6 +27,8 @@ Tensor points(const Shape& event, const char* stream) {
 TEST(ScoreTable, Contract) {
   for (const Entry<MakeScore>& entry : score_table())
     for (const Shape& event : {Shape{3}, Shape{1, 2, 2}}) {
+      // Takes images of its own size and bends too sharply for differences; tests/model/ncsn_test.cpp has its contract.
+      if (entry.name == "ncsn") continue;
       auto score = entry.make(entry.smallest, context_for(event));
       EXPECT_EQ(score->event(), event);
       const Tensor x = points(event, "x"), v = points(event, "v"), z = points(event, "z");
