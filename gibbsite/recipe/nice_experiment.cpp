@@ -30,7 +30,7 @@ Scale scale_of(const std::string& name) {
             1};
   const std::vector<std::string> full = {"data.train=1024", "data.validation=0", "data.test=32"};
   if (name == "desk")
-    return {{"model.hidden=[400, 400, 400, 400]", "train.steps=1200", "train.validate_every=300",
+    return {{"model.hidden=[200, 200, 200, 200]", "train.steps=1000", "train.validate_every=250",
              "optimizer.learning_rate=1e-3"},
             full,
             512,

@@ -5,6 +5,7 @@
 #include <gibbsite/recipe/derivative_cost.h>
 #include <gibbsite/recipe/dkef_experiment.h>
 #include <gibbsite/recipe/nice_experiment.h>
+#include <gibbsite/recipe/out_of_distribution.h>
 #include <gibbsite/recipe/reproduce.h>
 #include <gibbsite/recipe/smoke_ssm.h>
 
@@ -27,6 +28,8 @@ const std::vector<Experiment>& experiment_table() {
        "finite-difference score matching, Table 1", reproduce_dkef},
       {"fd/nice", "NICE on the logits of MNIST by eight objectives, and what a step of each costs",
        "finite-difference score matching, Table 3", reproduce_nice},
+      {"fd/ood", "typicality of groups of images under a deep energy by denoising score matching",
+       "finite-difference score matching, Table 4", reproduce_out_of_distribution},
   };
   return table;
 }
