@@ -3,6 +3,7 @@
 #include <gibbsite/core/error.h>
 #include <gibbsite/model/nice.h>
 #include <gibbsite/nn/mlp.h>
+#include <gibbsite/nn/trace.h>
 #include <torch/nn/module.h>
 #include <torch/types.h>
 
@@ -19,6 +20,14 @@ Tensor every_second(const Tensor& x, std::int64_t which) {
 }
 Jet every_second(const Jet& x, std::int64_t which) { return x.with(every_second(x.c, which)); }
 Stock every_second(const Stock& x, std::int64_t which) { return {every_second(x.t, which)}; }
+Traced every_second(const Traced& x, std::int64_t which) {
+  // Its transpose puts the values back to their places; squares change nothing about a choice of coordinates.
+  const auto back = [which](const Tensor& g) {
+    const Tensor zeros = torch::zeros_like(g);
+    return torch::stack(which == 0 ? std::vector<Tensor>{g, zeros} : std::vector<Tensor>{zeros, g}, -1).flatten(-2);
+  };
+  return traced_linear(every_second(x.value, which), {x.node}, {{back, back}});
+}
 
 Tensor scaled(const Tensor& x, const Tensor& factor) { return x * factor; }
 Jet scaled(const Jet& x, const Tensor& factor) { return x * factor; }
@@ -27,10 +36,15 @@ Stock scaled(const Stock& x, const Tensor& factor) { return {x.t * factor}; }
 Tensor half(const Tensor& x) { return x * 0.5; }
 Jet half(const Jet& x) { return x * 0.5; }
 Stock half(const Stock& x) { return {x.t * 0.5}; }
+Traced half(const Traced& x) { return gibbsite::scaled(x, 0.5); }
 
 Tensor shifted(const Tensor& x, const Tensor& constant) { return x + constant; }
 Jet shifted(const Jet& x, const Tensor& constant) { return x + constant; }
 Stock shifted(const Stock& x, const Tensor& constant) { return {x.t + constant}; }
+Traced shifted(const Traced& x, const Tensor& constant) {
+  const auto same = [](const Tensor& g) { return g; };
+  return traced_linear(x.value + constant, {x.node}, {{same, same}});
+}
 
 template <class T>
 struct Halves {
@@ -38,6 +52,7 @@ struct Halves {
 };
 
 struct Network {
+  static constexpr bool kTraced = true;
   std::vector<Mlp> branches;
   Tensor log_scale;  // [d]
 

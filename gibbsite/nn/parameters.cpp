@@ -34,8 +34,7 @@ Tensor Parameters::bias(const std::string& name, std::int64_t size, std::int64_t
   return uniform(name, {size}, 1 / std::sqrt(static_cast<double>(fan_in)));
 }
 
-Tensor Parameters::normal(const std::string& name, at::IntArrayRef sizes, double deviation,
-                          double mean) {
+Tensor Parameters::normal(const std::string& name, at::IntArrayRef sizes, double deviation, double mean) {
   Rng stream = init_.stream(name);
   return keep(name, mean + deviation * stream.normal(sizes, at::kDouble));
 }

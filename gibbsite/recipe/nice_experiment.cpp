@@ -59,6 +59,8 @@ std::vector<Method> methods() {
        0.1,
        1647,
        -2425},
+      {"approximate-backprop", {"objective.name=approximate_backprop"}, 0, 0, 1853, -2530},
+      {"curvature-propagation", {"objective.name=curvature_propagation"}, 0, 0, 1626, -2049},
       {"dsm", {"objective.name=dsm", "objective.weight=variance_squared", "objective.sigma=0.1"}, 0.1, 0, 3398, -2820},
       {"dsm", {"objective.name=dsm", "objective.weight=variance_squared", "objective.sigma=1.74"}, 1.74, 0, 3764, -180},
   };
@@ -108,7 +110,9 @@ const std::vector<TimedMethod>& timed_methods() {
       {"fd-ssm-stock", {ssm, "objective.derivative=finite_difference", stock}, 0.0264},
       {"nested-ssm", {ssm, "objective.derivative=autograd"}},
       {"nested-ssm-stock", {ssm, "objective.derivative=autograd", stock}, 0.0596},
-      {"ssm-vr", {"objective.name=ssm_vr", "objective.derivative=jet"}},
+      {"ssm-vr", {"objective.name=ssm_vr", "objective.derivative=jet"}, 0.0617},
+      {"approximate-backprop", {"objective.name=approximate_backprop"}, 0.0553},
+      {"curvature-propagation", {"objective.name=curvature_propagation"}, 0.0736},
   };
   return list;
 }

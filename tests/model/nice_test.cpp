@@ -1,5 +1,6 @@
 #include <gibbsite/core/error.h>
 #include <gibbsite/model/nice.h>
+#include <gibbsite/nn/trace.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/nn/module.h>
@@ -114,6 +115,32 @@ TEST(Nice, JetsEqualNestedAutograd) {
     const Tensor jet = directional_derivative(scalar_function(*fast.energy), x, v, order, DerivativeMethod::kJet);
     EXPECT_LE(((jet - truth).norm() / truth.norm()).item<double>(), 1e-10) << order;
   }
+}
+
+// The recursions of approximate back-propagation and curvature propagation go through the couplings as they are: their
+// gradient is exact, and the diagonal of curvature propagation is that of the Hessian on average.
+TEST(Nice, HessianDiagonalRecursionsFollowTheCouplings) {
+  const Model model = make({4}, widths({5, 5}));
+  ASSERT_TRUE(model.energy->has_trace());
+  const std::int64_t draws = 20000;
+  const Tensor x = points({4}, 1);
+  const Tensor point = x.clone().requires_grad_(true);
+  const Tensor gradient = torch::autograd::grad({model.energy->energy(point).sum()}, {point}, {}, true, true)[0];
+  std::vector<Tensor> diagonal;
+  for (std::int64_t i = 0; i < 4; ++i)
+    diagonal.push_back(torch::autograd::grad({gradient[0][i]}, {point}, {}, true)[0][0][i]);
+  const at::NoGradGuard no_grad;
+  const Traced start = start_trace(x), energy = *model.energy->traced(start);
+  const DiagonalCurvature approximate = approximate_backprop(energy, start, torch::ones({1}, at::kDouble));
+  EXPECT_LE((approximate.gradient - gradient).abs().max().item<double>(), 1e-12);
+  Rng rng(6, "signs");
+  const DiagonalCurvature propagated = curvature_propagation(energy, start, torch::ones({draws, 1}, at::kDouble), rng);
+  EXPECT_LE((propagated.gradient - gradient).abs().max().item<double>(), 1e-12);
+  const Tensor mean = propagated.diagonal.mean(0)[0];
+  const Tensor error = propagated.diagonal.std(0)[0] / std::sqrt(static_cast<double>(draws));
+  for (std::int64_t i = 0; i < 4; ++i)
+    EXPECT_NEAR(mean[i].item<double>(), diagonal[static_cast<std::size_t>(i)].item<double>(),
+                4 * error[i].item<double>());
 }
 
 TEST(Nice, SamplesAreTheInverseOfNormals) {
