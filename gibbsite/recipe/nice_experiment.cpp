@@ -132,27 +132,29 @@ const std::vector<TimedRatio>& timed_ratios() {
   return list;
 }
 
-StepCosts cost(const ExperimentContext& context, const Scale& scale) {
+StepCosts cost(const ExperimentContext& context, const Scale& scale, const StepCostSettings& settings) {
   TrainRequest request;
   request.recipe = "fd/nice";
   request.set = scale.cost;
   request.set.insert(request.set.end(), context.set.begin(), context.set.end());
-  StepCostSettings settings;
-  settings.batch_size = scale.cost_batch;
-  settings.rounds = scale.rounds;
   return measure_steps(build_parts(requested_recipe(request), context.path), timed_methods(), timed_ratios(), settings);
 }
 
 }  // namespace
 
-ExperimentOutcome reproduce_nice(const ExperimentContext& context, const Ports& ports) {
-  const Scale scale = scale_of(context.scale);
+ExperimentOutcome reproduce_nice(const ExperimentContext& asked, const Ports& ports) {
+  const Scale scale = scale_of(asked.scale);
+  ExperimentContext context = asked;
+  TrainedExperimentOptions options;
+  options.batch_size = scale.cost_batch;
+  options.rounds = scale.rounds;
+  options = take_experiment_options(context.set, options);
   ExperimentOutcome outcome;
-  const std::vector<Method> all = methods();
+  const std::vector<Method> all = options.quality() ? methods() : std::vector<Method>();
   for (std::size_t first = 0, last; first < all.size(); first = last) {
-    // The lines of one slug are added together: `done` knows slugs only.
+    // The lines of one slug are added together: `measured` knows slugs only.
     for (last = first; last < all.size() && std::string(all[last].slug) == all[first].slug;) ++last;
-    if (context.done(all[first].slug, "mnist")) continue;
+    if (context.measured(all[first].slug, "mnist", "nll")) continue;
     std::vector<Row> rows;
     for (std::size_t m = first; m < last; ++m)
       for (const double noise : kNoises) {
@@ -183,8 +185,8 @@ ExperimentOutcome reproduce_nice(const ExperimentContext& context, const Ports& 
       }
     context.add(rows);
   }
-  if (!context.done("nested-ssm-stock", "mnist")) {
-    const StepCosts costs = cost(context, scale);
+  if (options.cost() && !context.measured("mle", "mnist", "seconds_per_step")) {
+    const StepCosts costs = cost(context, scale, options);
     context.add(costs.rows);
     outcome.summary.insert(outcome.summary.end(), costs.summary.begin(), costs.summary.end());
   }

@@ -121,8 +121,13 @@ std::vector<Row> detect(const ExperimentContext& context, const Ports& ports, co
 
 }  // namespace
 
-ExperimentOutcome reproduce_out_of_distribution(const ExperimentContext& context, const Ports& ports) {
-  const Scale scale = scale_of(context.scale);
+ExperimentOutcome reproduce_out_of_distribution(const ExperimentContext& asked, const Ports& ports) {
+  const Scale scale = scale_of(asked.scale);
+  ExperimentContext context = asked;
+  TrainedExperimentOptions options;
+  options.batch_size = scale.cost_batch;
+  options.rounds = scale.rounds;
+  options = take_experiment_options(context.set, options);
   ExperimentOutcome outcome;
   const Parts parts = build_parts(requested_recipe(request_of(context, scale, {})), context.path);
   const std::string data = data_name(parts);
@@ -130,16 +135,14 @@ ExperimentOutcome reproduce_out_of_distribution(const ExperimentContext& context
   for (const Method& method : methods()) {
     timed.push_back({method.slug, method.set});
     timed.back().set.insert(timed.back().set.begin(), "objective.name=mdsm");
-    if (context.done(method.slug, data)) continue;
+    if (!options.quality() || context.measured(method.slug, data, "auroc")) continue;
     if (ports.interrupt->requested()) throw Interrupted("reproduce", fmt::format("stopped before {}", method.slug));
     ports.logger->info(method.slug);
     context.add(detect(context, ports, scale, method, outcome.summary));
   }
-  StepCostSettings settings;
-  settings.batch_size = scale.cost_batch;
-  settings.rounds = scale.rounds;
+  if (!options.cost() || context.measured("dsm", data, "seconds_per_step")) return outcome;
   const StepCosts costs =
-      measure_steps(parts, timed, {{"dsm", "fd-dsm"}, {"dsm", "dsm-stock"}, {"dsm-stock", "fd-dsm"}}, settings);
+      measure_steps(parts, timed, {{"dsm", "fd-dsm"}, {"dsm", "dsm-stock"}, {"dsm-stock", "fd-dsm"}}, options);
   context.add(costs.rows);
   outcome.summary.insert(outcome.summary.end(), costs.summary.begin(), costs.summary.end());
   return outcome;

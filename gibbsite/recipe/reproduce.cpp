@@ -89,6 +89,12 @@ ReproduceOutcome reproduce(const ReproduceRequest& request, const Ports& ports) 
     context.done = [&](const std::string& method, const std::string& dataset) {
       return has_rows(result, method, dataset, context.seed);
     };
+    context.measured = [&](const std::string& method, const std::string& dataset, const std::string& metric) {
+      Result rows;
+      for (const Row& row : result.rows)
+        if (row.metric == metric) rows.rows.push_back(row);
+      return has_rows(rows, method, dataset, context.seed);
+    };
     const ExperimentOutcome made = experiment->run(context, ports);
     outcome.summary = made.summary;
     report.pictures.insert(report.pictures.end(), made.pictures.begin(), made.pictures.end());

@@ -23,6 +23,8 @@ struct ExperimentContext {
   std::function<void(const std::vector<Row>&)> add;
   /// True if result.json has rows of this method and data set for this seed.
   std::function<bool(const std::string& method, const std::string& dataset)> done;
+  /// The same for rows of one metric.
+  std::function<bool(const std::string& method, const std::string& dataset, const std::string& metric)> measured;
 };
 
 struct ExperimentOutcome {

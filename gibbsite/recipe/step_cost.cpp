@@ -50,6 +50,22 @@ Trained make_trained(const Parts& parts, const Config& model) {
 
 }  // namespace
 
+TrainedExperimentOptions take_experiment_options(std::vector<std::string>& set, TrainedExperimentOptions defaults) {
+  Config tables = Config::table();
+  std::vector<std::string> others;
+  for (const std::string& assignment : set) {
+    if (assignment.rfind("experiment.", 0) == 0)
+      apply_override(tables, assignment);
+    else
+      others.push_back(assignment);
+  }
+  set = std::move(others);
+  const Config& table = tables.at_table("experiment");
+  const TrainedExperimentOptions options = read_options(table, "experiment", defaults);
+  table.require_all_read("experiment");
+  return options;
+}
+
 StepCosts measure_steps(const Parts& parts, const std::vector<TimedMethod>& methods,
                         const std::vector<TimedRatio>& ratios, const StepCostSettings& settings) {
   const Threads threads(settings.threads);

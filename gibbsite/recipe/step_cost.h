@@ -26,8 +26,28 @@ struct TimedRatio {
 struct StepCostSettings {
   std::int64_t batch_size = 128;
   std::int64_t rounds = 9;
-  std::int64_t threads = 1;  ///< ratios of single-thread times carry over between machines
+  std::int64_t threads = 1;
+  void declare(OptionVisitor& o) {
+    o.option("batch_size", batch_size, "examples of a timed step", at_least(1));
+    o.option("rounds", rounds, "timed rounds; every round runs one step of each method", at_least(1));
+    o.option("threads", threads, "ratios of single-thread times carry over between machines", at_least(1));
+  }
 };
+
+/// Keys `experiment.…` of an experiment that trains methods and times their steps.
+struct TrainedExperimentOptions : StepCostSettings {
+  std::string part = "all";
+  void declare(OptionVisitor& o) {
+    o.option("part", part, "train and measure the methods, time their steps, or both", {"all", "quality", "cost"});
+    StepCostSettings::declare(o);
+  }
+  bool quality() const { return part != "cost"; }
+  bool cost() const { return part != "quality"; }
+};
+
+/// Takes the assignments "experiment.key=value" out of `set` and reads them over `defaults`. Throws RequestError for a key
+/// that is none of the options.
+TrainedExperimentOptions take_experiment_options(std::vector<std::string>& set, TrainedExperimentOptions defaults);
 
 struct StepCosts {
   std::vector<Row> rows;
