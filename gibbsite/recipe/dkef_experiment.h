@@ -7,10 +7,11 @@ namespace gibbsite {
 
 /// Trains, per data set, by sliced score matching through nested reverse passes (nested-ssm), its variance-reduced form
 /// (ssm-vr), finite differences (fd-ssm; on Parkinsons at paper scale for ε = 0.1, 0.05, 0.02 and 0.01), jets (jet-ssm)
-/// and the exact loss (exact-sm). `--set data=NAME` picks one data set; other keys go to the recipe.
+/// and the exact loss (exact-sm). `--set data=NAME` and `--set method=NAME` pick one, `--set evaluation.KEY=…`
+/// changes how log Z is estimated, other keys go to the recipe.
 ///
 /// Rows: nll (its log Z by importance sampling, or by annealing where the two differ by more than 0.1 nats; setting
-/// log_z_by says which), sm_loss, log_z and ess with setting estimator, seconds_per_step of one training step on one
+/// log_z_by says which; once more with estimator = "importance", as the published figures are made), sm_loss, log_z and ess with setting estimator, seconds_per_step of one training step on one
 /// thread, and its time_ratio against nested-ssm-stock, the model evaluated on every pair of data and inducing point.
 ExperimentOutcome reproduce_dkef(const ExperimentContext& context, const Ports& ports);
 
