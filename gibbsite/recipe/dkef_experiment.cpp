@@ -1,17 +1,14 @@
-#include <ATen/Parallel.h>
 #include <fmt/format.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/core/text.h>
 #include <gibbsite/metric/ais.h>
-#include <gibbsite/metric/cost.h>
 #include <gibbsite/metric/log_weights.h>
 #include <gibbsite/metric/score_matching_loss.h>
 #include <gibbsite/model/dkef.h>
 #include <gibbsite/recipe/dkef_experiment.h>
 #include <gibbsite/recipe/parse.h>
+#include <gibbsite/recipe/step_cost.h>
 #include <gibbsite/recipe/train.h>
-#include <gibbsite/train/clipping.h>
-#include <torch/csrc/autograd/autograd.h>
 #include <torch/nn/module.h>
 #include <torch/types.h>
 
@@ -119,18 +116,6 @@ Scale scale_of(const std::string& name) {
   scale.evaluation.leapfrog_steps = 20;
   return scale;
 }
-
-// One thread while it lives: ratios of single-thread times carry over between machines.
-class OneThread {
- public:
-  OneThread() : before_(at::get_num_threads()) { at::set_num_threads(1); }
-  ~OneThread() { at::set_num_threads(before_); }
-  OneThread(const OneThread&) = delete;
-  OneThread& operator=(const OneThread&) = delete;
-
- private:
-  int before_;
-};
 
 class Runner {
  public:
@@ -300,64 +285,28 @@ class Runner {
     return rows;
   }
 
-  // A training step: loss, gradient, clipping, Adam.
-  struct Step {
-    Parts parts;
-    Batch batch;
-    std::vector<Tensor> parameters;
-    std::unique_ptr<Optimizer> optimizer;
-    std::uint64_t done = 0;
-
-    void operator()() {
-      const PhaseParts& phase = parts.phases.front();
-      Rng rng = parts.rng("timing").at_step(done++);
-      std::vector<Tensor> gradients =
-          torch::autograd::grad({(*phase.objective)(batch, rng).backward}, parameters, {}, {}, false, true);
-      clip_gradients(gradients, parts.train.clipping);
-      optimizer->step(gradients, phase.optimizer.learning_rate);
-    }
-  };
-
-  std::shared_ptr<Step> make_step(const Table& table, const Method& method, bool stock) const {
-    TrainRequest training = request(table, method, kEpsilon);
-    if (stock) training.set.push_back("model.operations=stock");
-    auto step = std::make_shared<Step>();
-    step->parts = build_parts(requested_recipe(training), training.path);
-    step->batch.x = step->parts.data->loader(step->parts.dtype).batch(0, step->parts.train.batch_size).x;
-    NamedTensors named;
-    for (const auto& item : step->parts.energy->module().named_parameters())
-      named.emplace_back(item.key(), item.value());
-    for (const auto& [name, tensor] : named) step->parameters.push_back(tensor);
-    step->optimizer = make_optimizer(step->parts.phases.front().optimizer, named);
-    return step;
-  }
-
   void time_steps(const Table& table) {
-    const OneThread one_thread;
-    std::vector<Work> work;
-    for (const Method& method : methods()) work.push_back([step = make_step(table, method, false)] { (*step)(); });
-    work.push_back([step = make_step(table, methods().front(), true)] { (*step)(); });
-    TimingSettings settings;
-    settings.rounds = scale_.rounds;
-    const std::vector<Timing> timings = time_interleaved(work, settings);
-    std::vector<Row> rows;
-    std::string line = fmt::format("{}: seconds per step", table.name);
-    for (std::size_t i = 0; i < work.size(); ++i) {
-      const std::string slug = i < methods().size() ? methods()[i].slug : kStock;
-      rows.push_back(row(table, slug, "seconds_per_step", timings[i].seconds, "s"));
-      rows.back().settings["threads"] = 1.0;
-      const auto published = table.published.find(slug);
-      if (published != table.published.end()) rows.back().published = published->second.milliseconds / 1000;
-      line += fmt::format(" {} {:.4f}", slug, timings[i].seconds.value);
-      if (i == methods().size()) continue;
-      const Estimate ratio = time_ratio(timings[i], timings.back());
-      rows.push_back(row(table, slug, "time_ratio", ratio, "1"));
-      rows.back().settings["against"] = std::string(kStock);
-      line += fmt::format(" ({:.3f})", ratio.value);
+    const TrainRequest training = request(table, methods().front(), kEpsilon);
+    const Parts parts = build_parts(requested_recipe(training), training.path);
+    std::vector<TimedMethod> timed;
+    std::vector<TimedRatio> ratios;
+    for (const Method& method : methods()) {
+      timed.push_back({method.slug, method.set});
+      const auto published = table.published.find(method.slug);
+      if (published != table.published.end()) timed.back().published = published->second.milliseconds / 1000;
+      ratios.push_back({method.slug, kStock});
     }
-    context_.add(rows);
-    outcome_.summary.push_back(line);
-    ports_.logger->info(line);
+    timed.push_back({kStock, methods().front().set});
+    timed.back().set.emplace_back("model.operations=stock");
+    StepCostSettings settings;
+    settings.batch_size = parts.train.batch_size;
+    settings.rounds = scale_.rounds;
+    const StepCosts costs = measure_steps(parts, timed, ratios, settings);
+    context_.add(costs.rows);
+    for (const std::string& line : costs.summary) {
+      outcome_.summary.push_back(fmt::format("{}: {}", table.name, line));
+      ports_.logger->info(outcome_.summary.back());
+    }
   }
 };
 

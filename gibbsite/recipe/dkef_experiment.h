@@ -11,8 +11,9 @@ namespace gibbsite {
 /// changes how log Z is estimated, other keys go to the recipe.
 ///
 /// Rows: nll (its log Z by importance sampling, or by annealing where the two differ by more than 0.1 nats; setting
-/// log_z_by says which; once more with estimator = "importance", as the published figures are made), sm_loss, log_z and ess with setting estimator, seconds_per_step of one training step on one
-/// thread, and its time_ratio against nested-ssm-stock, the model evaluated on every pair of data and inducing point.
+/// log_z_by says which; once more with estimator = "importance", as the published figures are made), sm_loss, steps,
+/// log_z and ess by estimator, and the rows of measure_steps, ratios against nested-ssm-stock: the model evaluated on
+/// every pair of a data and an inducing point. `--set method=nested-ssm-stock` measures the steps alone.
 ExperimentOutcome reproduce_dkef(const ExperimentContext& context, const Ports& ports);
 
 }  // namespace gibbsite
