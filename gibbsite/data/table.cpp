@@ -82,6 +82,7 @@ Load parkinsons() {
     const std::vector<std::int64_t> kept = without_near_duplicates(data.x, 0.98);
     data.x = data.x.index_select(1, torch::tensor(kept, torch::kLong));
     std::vector<std::string> columns;
+    columns.reserve(kept.size());
     for (const std::int64_t column : kept) columns.push_back(data.columns.at(static_cast<std::size_t>(column)));
     data.columns = std::move(columns);
     return Published{data, std::nullopt};

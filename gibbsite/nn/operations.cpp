@@ -204,9 +204,12 @@ Tensor add_bias(Tensor a, const Tensor& bias) {
 }
 Jet add_bias(Jet a, const Tensor& bias) {
   const std::int64_t batch = a.batch();
-  return a.with(AddBias::apply(a.c, bias, batch));
+  return a.with(AddBias::apply(std::move(a.c), bias, batch));
 }
-Stock add_bias(Stock a, const Tensor& bias) { return {a.t + per_channel(bias, a.t.dim())}; }
+Stock add_bias(Stock a, const Tensor& bias) {
+  const Tensor spread = per_channel(bias, a.t.dim());
+  return {std::move(a.t) + spread};
+}
 
 Tensor join(Tensor a, const Tensor& b, const Tensor& bias) {
   const std::int64_t batch = a.size(0);
@@ -214,9 +217,12 @@ Tensor join(Tensor a, const Tensor& b, const Tensor& bias) {
 }
 Jet join(Jet a, const Jet& b, const Tensor& bias) {
   const std::int64_t batch = a.batch();
-  return a.with(Join::apply(a.c, b.c, bias, batch));
+  return a.with(Join::apply(std::move(a.c), b.c, bias, batch));
 }
-Stock join(Stock a, const Stock& b, const Tensor& bias) { return {a.t + b.t + per_channel(bias, a.t.dim())}; }
+Stock join(Stock a, const Stock& b, const Tensor& bias) {
+  const Tensor spread = per_channel(bias, a.t.dim());
+  return {std::move(a.t) + b.t + spread};
+}
 
 Tensor act(Activation kind, const Tensor& x) { return activate(kind, x); }
 Jet act(Activation kind, const Jet& x) { return activate(kind, x); }

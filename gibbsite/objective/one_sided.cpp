@@ -51,6 +51,7 @@ class OneSided : public Objective {
       return values[0] - values.narrow(0, 1, n - 1);
     }
     std::vector<Tensor> values;
+    values.reserve(points.size());
     for (const Tensor& point : points) values.push_back(energy(point));
     const Tensor stacked = at::stack(values);
     return stacked[0] - stacked.narrow(0, 1, n - 1);
