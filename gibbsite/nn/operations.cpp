@@ -25,13 +25,46 @@ struct Geometry {
   }
 };
 
-Tensor raw_conv(const Tensor& x, const Tensor& w, const Geometry& geometry) {
+// LibTorch leaves its fast kernels for 1x1 convolutions of few rows on one thread. Channels-last they are matrix products of
+// the pixels, without a copy.
+bool is_product(const Tensor& x, const Tensor& w, const Geometry& geometry) {
+  constexpr std::int64_t kFewRows = 16;
+  return x.device().is_cpu() && x.size(0) < kFewRows && w.size(2) == 1 && w.size(3) == 1 && geometry.stride == 1 &&
+         geometry.padding == 0;
+}
+
+Tensor pixels(const Tensor& x) { return x.permute({0, 2, 3, 1}).reshape({-1, x.size(1)}); }
+
+// rows · weight as images like those of x.
+Tensor image_product(const Tensor& rows, const Tensor& weight, const Tensor& x) {
+  const Tensor image =
+      at::empty({x.size(0), weight.size(1), x.size(2), x.size(3)}, rows.options(), at::MemoryFormat::ChannelsLast);
+  Tensor out = pixels(image);
+  at::mm_out(out, rows, weight);
+  return image;
+}
+
+// One channel lies the same in every layout. Said to be channels-last, what a convolution makes of it is channels-last too.
+Tensor single_channel_last(const Tensor& x) {
+  if (x.size(1) != 1 || !x.is_contiguous()) return x;
+  return x.as_strided(x.sizes(), {x.stride(0), 1, x.stride(2), x.stride(3)});
+}
+
+Tensor raw_conv(const Tensor& input, const Tensor& w, const Geometry& geometry) {
+  const Tensor x = single_channel_last(input);
+  if (is_product(x, w, geometry)) return image_product(pixels(x), w.flatten(1).t(), x);
   return at::convolution(x, w, {}, {geometry.stride, geometry.stride}, {geometry.padding, geometry.padding},
                          {geometry.dilation, geometry.dilation}, false, {0, 0}, 1);
 }
 
-std::tuple<Tensor, Tensor> raw_backward(const Tensor& g, const Tensor& x, const Tensor& w, const Geometry& geometry,
+std::tuple<Tensor, Tensor> raw_backward(const Tensor& g, const Tensor& input, const Tensor& w, const Geometry& geometry,
                                         bool need_x, bool need_w) {
+  const Tensor x = single_channel_last(input);
+  if (is_product(x, w, geometry)) {
+    const Tensor rows = pixels(g);
+    return {need_x ? image_product(rows, w.flatten(1), x) : Tensor(),
+            need_w ? at::mm(rows.t(), pixels(x)).view(w.sizes()) : Tensor()};
+  }
   auto [gx, gw, unused] = at::convolution_backward(
       g, x, w, /*bias_sizes=*/{}, {geometry.stride, geometry.stride}, {geometry.padding, geometry.padding},
       {geometry.dilation, geometry.dilation}, false, {0, 0}, 1, {need_x, need_w, false});
@@ -111,6 +144,34 @@ variable_list ConvWeight::backward(AutogradContext* ctx, variable_list grads) {
   if (ctx->needs_input_grad(1))
     dx = ConvInput::apply(g, h, x.detach(), geometry.stride, geometry.padding, geometry.dilation);
   return {dg, dx, Tensor(), Tensor(), Tensor(), Tensor()};
+}
+
+// 2x2 average pools and their adjoints. LibTorch's own adjoint keeps the input alive for its sizes alone, and its
+// derivative adds zeros in another layout.
+struct PoolAdjoint;
+
+struct Pool : Function<Pool> {
+  static Tensor forward(AutogradContext* ctx, const Tensor& x) {
+    ctx->saved_data["sizes"] = x.sizes().vec();
+    ctx->saved_data["format"] = static_cast<std::int64_t>(x.suggest_memory_format());
+    return at::avg_pool2d(x, {2, 2});
+  }
+  static variable_list backward(AutogradContext* ctx, variable_list grads);
+};
+
+struct PoolAdjoint : Function<PoolAdjoint> {
+  static Tensor forward(AutogradContext*, const Tensor& g, const Shape& sizes, std::int64_t format) {
+    const Tensor shape = at::empty(sizes, g.options(), static_cast<at::MemoryFormat>(format));
+    return at::avg_pool2d_backward(g, shape, {2, 2}, {2, 2}, {0, 0}, false, true, {});
+  }
+  static variable_list backward(AutogradContext*, variable_list grads) {
+    return {Pool::apply(grads[0]), Tensor(), Tensor()};
+  }
+};
+
+variable_list Pool::backward(AutogradContext* ctx, variable_list grads) {
+  return {
+      PoolAdjoint::apply(grads[0], Shape(ctx->saved_data["sizes"].toIntVector()), ctx->saved_data["format"].toInt())};
 }
 
 Tensor per_channel(const Tensor& bias, std::int64_t dimensions) {
@@ -228,8 +289,8 @@ Tensor act(Activation kind, const Tensor& x) { return activate(kind, x); }
 Jet act(Activation kind, const Jet& x) { return activate(kind, x); }
 Stock act(Activation kind, const Stock& x) { return {activate_stock(kind, x.t)}; }
 
-Tensor pool(const Tensor& x) { return at::avg_pool2d(x, {2, 2}); }
-Jet pool(const Jet& x) { return x.with(at::avg_pool2d(x.c, {2, 2})); }
+Tensor pool(const Tensor& x) { return Pool::apply(x); }
+Jet pool(const Jet& x) { return x.with(Pool::apply(x.c)); }
 Stock pool(const Stock& x) { return {at::avg_pool2d(x.t, {2, 2})}; }
 
 Tensor smooth(const Tensor& x) { return at::avg_pool2d(x, {5, 5}, {1, 1}, {2, 2}); }
