@@ -280,7 +280,7 @@ void cost_part(const Shared& shared, const ExperimentContext& context, const Por
   for (std::int64_t step = 0; step < prepared; ++step) batches.push_back(contestants.front()->batch(step));
   std::vector<Work> work;
   for (const auto& contestant : contestants)
-    work.push_back([&batches, &ports, total, one = contestant.get()] {
+    work.emplace_back([&batches, &ports, total, one = contestant.get()] {
       check_interrupt(ports, "while timing");
       one->train(batches[static_cast<std::size_t>(one->steps())],
                  static_cast<double>(one->steps()) / static_cast<double>(total));

@@ -135,7 +135,7 @@ ExperimentOutcome reproduce_derivative_cost(const ExperimentContext& context, co
       FiniteDifference difference;
       difference.batched = method.batched;
       const Energy& energy = method.stock ? *stock32 : *fast32;
-      work.push_back([&energy, &x32, &v32, order, method, difference] {
+      work.emplace_back([&energy, &x32, &v32, order, method, difference] {
         directional_derivative(scalar_function(energy), x32, v32, order, method.method, false, difference);
       });
     }

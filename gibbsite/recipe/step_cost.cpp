@@ -50,7 +50,8 @@ Trained make_trained(const Parts& parts, const Config& model) {
 
 }  // namespace
 
-TrainedExperimentOptions take_experiment_options(std::vector<std::string>& set, TrainedExperimentOptions defaults) {
+TrainedExperimentOptions take_experiment_options(std::vector<std::string>& set,
+                                                 const TrainedExperimentOptions& defaults) {
   Config tables = Config::table();
   std::vector<std::string> others;
   for (const std::string& assignment : set) {
@@ -92,7 +93,7 @@ StepCosts measure_steps(const Parts& parts, const std::vector<TimedMethod>& meth
     objectives.push_back(
         find_entry(objective_table(), "objective", name->string(), method.slug).make(objective, objective_parts));
     const ClippingOptions clipping = parts.phases.front().clipping.value_or(parts.train.clipping);
-    work.push_back([&batch, &part, clipping, objective = objectives.back().get()] {
+    work.emplace_back([&batch, &part, clipping, objective = objectives.back().get()] {
       Rng rng(2, "step");
       const Tensor loss = (*objective)(batch, rng).backward;
       const std::vector<Tensor> parameters = part.energy->module().parameters();

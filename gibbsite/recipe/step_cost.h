@@ -47,7 +47,8 @@ struct TrainedExperimentOptions : StepCostSettings {
 
 /// Takes the assignments "experiment.key=value" out of `set` and reads them over `defaults`. Throws RequestError for a key
 /// that is none of the options.
-TrainedExperimentOptions take_experiment_options(std::vector<std::string>& set, TrainedExperimentOptions defaults);
+TrainedExperimentOptions take_experiment_options(std::vector<std::string>& set,
+                                                 const TrainedExperimentOptions& defaults);
 
 struct StepCosts {
   std::vector<Row> rows;

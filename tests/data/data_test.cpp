@@ -113,7 +113,7 @@ TEST(MakeData, GeneratesADensity) {
 }
 
 TEST(MakeData, RefusesWhatCannotBe) {
-  const auto build = [](Config config) { return make_data(config, Rng(1, "run"), DataPath()); };
+  const auto build = [](const Config& config) { return make_data(config, Rng(1, "run"), DataPath()); };
   EXPECT_THROW(build(Config::table()), RequestError);
   EXPECT_THROW(build(Config::table({{"name", "chekerboard"}})), RequestError);
   EXPECT_THROW(build(Config::table({{"name", "ring"}, {"logit", true}})), RequestError);
