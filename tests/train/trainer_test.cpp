@@ -187,13 +187,13 @@ TEST(Trainer, PhasesTrainTheirOwnPartsOnly) {
   std::vector<std::string> order;
   std::vector<std::uint64_t> batches;
   Formula first([&](const Batch&, Rng& rng, Tensor&) {
-    order.push_back("first");
+    order.emplace_back("first");
     EXPECT_EQ(rng.step(), batches.back());
     EXPECT_FALSE(problem.module->value.requires_grad());
     return plain_loss((problem.critic->value * problem.module->value).sum());
   });
   Formula second([&](const Batch&, Rng&, Tensor&) {
-    order.push_back("second");
+    order.emplace_back("second");
     EXPECT_FALSE(problem.critic->value.requires_grad());
     return plain_loss((problem.critic->value * problem.module->value).sum());
   });
