@@ -279,6 +279,7 @@ void cost_part(const Shared& shared, const ExperimentContext& context, const Por
   std::vector<Batch> batches;
   for (std::int64_t step = 0; step < prepared; ++step) batches.push_back(contestants.front()->batch(step));
   std::vector<Work> work;
+  work.reserve(contestants.size());
   for (const auto& contestant : contestants)
     work.emplace_back([&batches, &ports, total, one = contestant.get()] {
       check_interrupt(ports, "while timing");
