@@ -150,7 +150,7 @@ class Runner {
         if ((only_.empty() || only_ == method.slug) && !context_.done(method.slug, name)) reproduce(*found, method);
       if ((only_.empty() || only_ == kStock) && !context_.done(kStock, name)) time_steps(*found);
     }
-    if (outcome_.summary.empty()) outcome_.summary.push_back("every row was there already");
+    if (outcome_.summary.empty()) outcome_.summary.emplace_back("every row was there already");
     return outcome_;
   }
 
