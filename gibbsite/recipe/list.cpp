@@ -17,6 +17,7 @@ namespace {
 template <class Entries>
 std::vector<Listed> listed(const Entries& entries) {
   std::vector<Listed> list;
+  list.reserve(entries.size());
   for (const auto& entry : entries) list.push_back({entry.name, entry.summary, entry.paper});
   return list;
 }
