@@ -72,22 +72,27 @@ TEST(SlicedScoreMatching, JetGradientsEqualNestedAutograd) {
 }
 
 TEST(SlicedScoreMatching, FiniteDifferenceErrorsFallAsEpsilonSquared) {
-  for (const Case& c : cases("fast"))
+  for (const Case& c : cases("fast")) {
+    // The residual energy is some 1e3 times larger than its fourth derivative: at 3e-3 the second difference is rounding,
+    // which another BLAS does differently.
+    std::vector<double> epsilons = test_epsilons();
+    if (std::string(c.model) == "residual") epsilons.erase(epsilons.begin());
     for (const char* objective : {"ssm", "ssm_vr"}) {
       auto energy = make_energy(c.model, c.event, c.config);
       scale_parameters(energy->module(), 3);
       const Evaluated truth = evaluate(*make_objective(objective, *energy, Config::table()), *energy, points(c));
       std::vector<double> values, gradients;
-      for (const double epsilon : test_epsilons()) {
+      for (const double epsilon : epsilons) {
         const Config options =
             Config::table({{"derivative", Config("finite_difference")}, {"epsilon", Config(epsilon)}});
         const Evaluated difference = evaluate(*make_objective(objective, *energy, options), *energy, points(c));
         values.push_back(std::abs(difference.value - truth.value));
         gradients.push_back(worst(difference.gradients, truth.gradients));
       }
-      EXPECT_NEAR(log_slope(test_epsilons(), values), 2, 0.1) << objective << " " << c.model;
-      EXPECT_NEAR(log_slope(test_epsilons(), gradients), 2, 0.1) << objective << " " << c.model;
+      EXPECT_NEAR(log_slope(epsilons, values), 2, 0.1) << objective << " " << c.model;
+      EXPECT_NEAR(log_slope(epsilons, gradients), 2, 0.1) << objective << " " << c.model;
     }
+  }
 }
 
 // The printed formula, Eq. 9, with the same directions.
