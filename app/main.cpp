@@ -2,8 +2,8 @@
 #include <c10/util/Exception.h>
 #include <gibbsite/core/environment.h>
 #include <gibbsite/core/error.h>
+#include <gibbsite/core/process.h>
 #include <gibbsite/core/text.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -17,15 +17,6 @@
 #include "terminal.h"
 
 namespace {
-
-// libgomp reads these when it is loaded, which is before main. Set once, so that the process replaces itself at most once.
-void restart_with_passive_threads(char** argv) {
-  if (std::getenv("OMP_WAIT_POLICY") || std::getenv("GIBBSITE_RESTARTED")) return;
-  setenv("OMP_WAIT_POLICY", "passive", 1);
-  setenv("GOMP_SPINCOUNT", "0", 1);
-  setenv("GIBBSITE_RESTARTED", "1", 1);
-  execv("/proc/self/exe", argv);
-}
 
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
 
@@ -96,7 +87,7 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  restart_with_passive_threads(argv);
+  gibbsite::tune_process(argv);
   try {
     return run(argc, argv);
   } catch (const gibbsite::Error& error) {

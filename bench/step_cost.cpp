@@ -5,6 +5,7 @@
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
 #include <gibbsite/core/environment.h>
+#include <gibbsite/core/process.h>
 #include <gibbsite/metric/cost.h>
 #include <gibbsite/model/energy.h>
 #include <gibbsite/objective/objective.h>
@@ -108,6 +109,7 @@ void run(const std::string& workload, std::int64_t rounds) {
 }  // namespace gibbsite
 
 int main(int argc, char** argv) {
+  gibbsite::tune_process(argv);
   at::set_num_threads(1);
   const std::string which = argc > 1 ? argv[1] : "all";
   const std::int64_t rounds = argc > 2 ? std::atoll(argv[2]) : 15;

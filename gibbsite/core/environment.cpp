@@ -2,6 +2,7 @@
 #include <ATen/Version.h>
 #include <gibbsite/core/commit.h>
 #include <gibbsite/core/environment.h>
+#include <gibbsite/core/process.h>
 #include <sys/utsname.h>
 #include <torch/version.h>
 
@@ -87,6 +88,7 @@ Environment environment() {
   result.commit = GIBBSITE_COMMIT;
   result.libtorch = TORCH_VERSION;
   result.blas = blas_in_maps(text_of("/proc/self/maps"));
+  if (const std::string kernels = openblas_kernels(); !kernels.empty()) result.blas += ", " + kernels + " kernels";
   result.cpu = first_match(text_of("/proc/cpuinfo"), "model name\\s*: *([^\n]*)", "unknown");
   result.capability = first_match(at::show_config(), "CPU capability usage: ([^\n]*)", "unknown");
   result.threads = at::get_num_threads();

@@ -14,7 +14,7 @@ struct Environment {
   std::string version;
   std::string commit;      ///< "<hash>" or "<hash>+changes"
   std::string libtorch;    ///< e.g. "1.13.1"
-  std::string blas;        ///< the library that is really loaded, e.g. "OpenBLAS 0.3.21 (openblas-openmp)"
+  std::string blas;        ///< what is really loaded, e.g. "OpenBLAS 0.3.21 (openblas-openmp), SkylakeX kernels"
   std::string cpu;         ///< model name
   std::string capability;  ///< instruction set LibTorch's kernels use, e.g. "AVX512"
   std::int64_t threads = 1;
