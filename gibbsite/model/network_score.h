@@ -20,7 +20,7 @@ class NetworkScore : public ScoreNetwork {
 
   ScoreEval at(const Tensor& x, Rng&) const override {
     const Tensor value = stock_ ? network_.forward(Stock{x}).t : network_.forward(x);
-    return {value.detach(), [value](const Tensor& z) { return (value * z).sum(); }};
+    return {value.detach(), [value](const Tensor& z) { return value.mul(z).sum(); }};
   }
   std::optional<Jet> at(const Jet& x, Rng&) const override { return network_.forward(x); }
   bool has_jet() const override { return true; }

@@ -228,6 +228,7 @@ PhaseParts build_phase(const Config& recipe, const Config& table, const std::str
   objective_parts.batch_size = phase.batch_size > 0 ? phase.batch_size : parts.train.batch_size;
   objective_parts.rng = parts.rng("objective/" + phase.name);
   phase.objective = entry.make(objective, objective_parts);
+  if (const Config* noise = resolved_objective.find("noise")) phase.noise = noise->real();
   resolved.set("objective", std::move(resolved_objective));
   resolved.set("optimizer", echoed(phase.optimizer));
   resolved.set("schedule", echoed(phase.schedule));

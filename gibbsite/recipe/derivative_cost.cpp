@@ -3,6 +3,7 @@
 #include <gibbsite/calculus/derivatives.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/metric/cost.h>
+#include <gibbsite/recipe/converted_energy.h>
 #include <gibbsite/recipe/derivative_cost.h>
 #include <gibbsite/recipe/train.h>
 #include <torch/nn/module.h>
@@ -40,23 +41,6 @@ class OneThread {
   int before_;
 };
 
-// The trained energy with its weights in another dtype, by fast or by LibTorch's own operations. On the CPU wherever it was
-// trained, because the costs are those of one of its threads.
-std::unique_ptr<Energy> converted(const Parts& parts, const char* operations, at::ScalarType dtype) {
-  Config options = parts.resolved.at_table("model");
-  options.set("operations", Config(operations));
-  ModelContext context;
-  context.event = parts.energy->event();
-  context.dtype = dtype;
-  std::unique_ptr<Energy> energy = find_entry(energy_table(), "model", parts.model_name, "").make(options, context);
-  const std::vector<Tensor> from = parts.energy->module().parameters(), to = energy->module().parameters();
-  for (std::size_t i = 0; i < from.size(); ++i) {
-    to[i].requires_grad_(false);
-    to[i].copy_(from[i].detach());
-  }
-  return energy;
-}
-
 double relative_error(const Tensor& value, const Tensor& truth) {
   return ((value.to(at::kDouble) - truth).norm() / truth.norm()).item<double>();
 }
@@ -92,8 +76,14 @@ ExperimentOutcome reproduce_derivative_cost(const ExperimentContext& context, co
 
   const Parts parts = load_run(RunDirectory::open(request.out), {}, true, context.path, *ports.logger);
   const std::string data = data_name(parts);
-  const auto fast32 = converted(parts, "fast", at::kFloat), stock32 = converted(parts, "stock", at::kFloat);
-  const auto fast64 = converted(parts, "fast", at::kDouble), stock64 = converted(parts, "stock", at::kDouble);
+  // On the CPU wherever it was trained: the costs are those of one of its threads.
+  const auto converted = [&](const char* operations, at::ScalarType dtype) {
+    auto energy = converted_energy(parts, {fmt::format("operations={}", operations)}, dtype, at::kCPU);
+    for (Tensor& parameter : energy->module().parameters()) parameter.requires_grad_(false);
+    return energy;
+  };
+  const auto fast32 = converted("fast", at::kFloat), stock32 = converted("stock", at::kFloat);
+  const auto fast64 = converted("fast", at::kDouble), stock64 = converted("stock", at::kDouble);
   const Tensor x64 = parts.data->prepared(parts.data->splits.test, "test", at::kDouble).narrow(0, 0, scale.batch);
   Rng rng = parts.rng("direction");
   Tensor v64 = rng.normal(x64.sizes(), x64);

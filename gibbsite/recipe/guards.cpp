@@ -2,6 +2,9 @@
 #include <gibbsite/core/error.h>
 #include <gibbsite/recipe/guards.h>
 
+#include <algorithm>
+#include <cmath>
+#include <limits>
 #include <map>
 
 namespace gibbsite {
@@ -37,14 +40,17 @@ std::vector<std::string> guard_layers(const std::vector<LayerNote>& layers, cons
 std::vector<std::string> guard(const Parts& parts) {
   std::vector<std::string> warnings;
   bool second = false;
+  double noise = std::numeric_limits<double>::infinity();  // the least a phase with second derivatives sees
   for (const PhaseParts& phase : parts.phases) {
     if (!phase.objective->needs_second_derivative()) continue;
     for (std::string& line : guard_layers(parts.energy->layers(), phase.objective_name, phase.origin))
       warnings.push_back(std::move(line));
     second = true;
+    noise = std::min(noise, phase.noise);
   }
   if (second && parts.data)
-    for (std::string& line : score_matching_warnings(parts.data->splits.train, parts.data->options.noise))
+    for (std::string& line :
+         score_matching_warnings(parts.data->splits.train, std::hypot(parts.data->options.noise, noise)))
       warnings.push_back("data: " + std::move(line));
   return warnings;
 }

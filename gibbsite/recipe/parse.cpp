@@ -159,6 +159,7 @@ std::string find_recipe(const std::string& path) {
       if (fs::is_regular_file(candidate, error)) return candidate.string();
     }
   std::vector<std::string> names;
+  names.reserve(folders.size());
   for (const fs::path& folder : folders) names.push_back(folder.empty() ? "." : folder.string());
   throw RequestError(path, "no such recipe", fmt::format("looked in {}", fmt::join(names, ", ")));
 }

@@ -4,6 +4,7 @@
 #include <gibbsite/recipe/deep_ebm.h>
 #include <gibbsite/recipe/derivative_cost.h>
 #include <gibbsite/recipe/dkef_experiment.h>
+#include <gibbsite/recipe/gradient_error.h>
 #include <gibbsite/recipe/nice_experiment.h>
 #include <gibbsite/recipe/out_of_distribution.h>
 #include <gibbsite/recipe/reproduce.h>
@@ -22,6 +23,8 @@ const std::vector<Experiment>& experiment_table() {
        reproduce_smoke_ssm},
       {"fd/derivative-cost", "cost and error of directional derivatives of order 1 to 8",
        "finite-difference score matching, Figure 2", reproduce_derivative_cost},
+      {"fd/gradient-error", "training gradients by finite differences beside exact ones, over step size and precision",
+       "finite-difference score matching, Section 6.1", reproduce_gradient_error},
       {"fd/deep-ebm", "deep energies of MNIST: cost and score-matching loss of every way to take derivatives",
        "finite-difference score matching, Table 2", reproduce_deep_ebm},
       {"fd/dkef", "deep kernel exponential families of UCI data by five forms of score matching",

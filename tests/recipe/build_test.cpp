@@ -142,6 +142,7 @@ TEST(Guards, NameLayerAndRemedy) {
   EXPECT_TRUE(guard_layers({{"a", "silu"}}, "ssm", "r").empty());
   EXPECT_THROW(guard(build_parts(with({"model.activation=relu"}), {})), RequestError);
   EXPECT_FALSE(guard(build_parts(with({"data.noise=0"}), {})).empty());
+  EXPECT_TRUE(guard(build_parts(with({"data.noise=0", "objective.noise=0.05"}), {})).empty());
   EXPECT_TRUE(guard(build_parts(with({}), {})).empty());
 }
 
