@@ -25,7 +25,7 @@ struct PhaseParts {
   std::string objective_name;
   std::string origin;  ///< where the objective is named
   std::unique_ptr<Objective> objective;
-  double noise = 0;    ///< deviation of the Gaussian noise the objective adds to the data
+  double noise = 0;  ///< deviation of the Gaussian noise the objective adds to the data
   std::vector<std::string> trains;
   std::int64_t steps = 1;
   std::int64_t batch_size = 0;
