@@ -25,7 +25,8 @@ void add_list(CLI::App& app, Context& context) {
         fmt::print("{}{}  {}\n", family->empty() ? "  " : "", entry.name, entry.summary);
     }
   });
-  command->add_option("family", *family, "models, objectives, samplers, manifolds, datasets, metrics or experiments");
+  command->add_option("family", *family,
+                      "models, scores, objectives, samplers, manifolds, datasets, metrics or experiments");
 }
 
 }  // namespace gibbsite::app

@@ -15,13 +15,16 @@ void add_score(CLI::App& app, Context& context) {
         request->path = context.common.path();
         request->device = context.common.device;
         const ScoreOutcome outcome = score_run(*request, context.ports);
-        const auto rows = outcome.scores.energy.size(0);
-        const double mean = outcome.scores.energy.mean().item().toDouble();
-        if (context.common.json)
-          fmt::print("{}\n",
-                     nlohmann::ordered_json({{"file", outcome.file}, {"rows", rows}, {"mean_energy", mean}}).dump(2));
-        else
-          fmt::print("{}\nrows {}\nmean energy {:.6g}\n", outcome.file, rows, mean);
+        const auto rows = outcome.scores.score.size(0);
+        nlohmann::ordered_json document = {{"file", outcome.file}, {"rows", rows}};
+        std::string text = fmt::format("{}\nrows {}\n", outcome.file, rows);
+        // A score network has no energy.
+        if (outcome.scores.energy.defined()) {
+          const double mean = outcome.scores.energy.mean().item().toDouble();
+          document["mean_energy"] = mean;
+          text += fmt::format("mean energy {:.6g}\n", mean);
+        }
+        fmt::print("{}", context.common.json ? document.dump(2) + "\n" : text);
       });
   command->add_option("run", request->run, "directory of the run")->required();
   command->add_option("--data", request->data, "data set or file; default the held-out points of the run");

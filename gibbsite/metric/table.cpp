@@ -2,6 +2,7 @@
 #include <gibbsite/core/text.h>
 #include <gibbsite/metric/auroc.h>
 #include <gibbsite/metric/classification.h>
+#include <gibbsite/metric/frechet.h>
 #include <gibbsite/metric/mmd.h>
 #include <gibbsite/metric/moments.h>
 #include <gibbsite/metric/quadrature.h>
@@ -103,15 +104,24 @@ Values digit_values(const MetricInput& input) {
           {"classes", {static_cast<double>(result.classes), std::nan(""), result.confident.count}, "1", {}}};
 }
 
+Values frechet_values(const MetricInput& input) {
+  need(static_cast<bool>(input.features), "frechet_classifier", "a classifier");
+  need(input.samples.defined(), "frechet_classifier", "samples");
+  need(input.data.defined(), "frechet_classifier", "data");
+  const Estimate found = frechet_distance(input.features(input.samples), input.features(input.data));
+  return {{"frechet_classifier", found, "1", {{"samples", fmt::format("{}", input.samples.size(0))}}}};
+}
+
 }  // namespace
 
 const std::vector<MetricEntry>& metric_table() {
   static const std::vector<MetricEntry> table{
-      {"log_likelihood", "held-out log density in 1-D and 2-D, normalised by quadrature", "", log_likelihood_values},
-      {"log_z", "log partition function in 1-D and 2-D by quadrature", "", log_z_values},
-      {"sm_loss", "exact score-matching loss", "Hyvärinen 2005", score_matching_values},
+      {"log_likelihood", "held-out log density in 1-D and 2-D, normalised by quadrature", "", log_likelihood_values,
+       true},
+      {"log_z", "log partition function in 1-D and 2-D by quadrature", "", log_z_values, true},
+      {"sm_loss", "exact score-matching loss", "Hyvärinen 2005", score_matching_values, true},
       {"auroc", "out-of-distribution detection by log density, gradient norm and typicality",
-       "DeLong, DeLong and Clarke-Pearson 1988", auroc_values},
+       "DeLong, DeLong and Clarke-Pearson 1988", auroc_values, true},
       {"moments", "largest difference of mean and covariance between samples and data, in standard errors", "",
        moments_values},
       {"mmd", "unbiased squared maximum mean discrepancy of samples and data, with a permutation p value",
@@ -119,6 +129,10 @@ const std::vector<MetricEntry>& metric_table() {
       {"accuracy", "share of labelled points that the classifier gets right", "", accuracy_values},
       {"digit_criterion", "share of samples that get a class with probability 0.9 or more, and classes that occur", "",
        digit_values},
+      {"frechet_classifier",
+       "Fréchet distance of samples and held-out data in the features of the classifier; not comparable with published "
+       "distances",
+       "Heusel et al. 2017", frechet_values},
   };
   return table;
 }

@@ -24,6 +24,7 @@ struct MetricInput {
   std::vector<std::pair<std::string, Tensor>> out;  ///< out-of-distribution sets by name, model's units
   double log_jacobian = 0;                          ///< mean log |det| of the data transform, added to log densities
   std::function<Tensor(const Tensor&)> classify;    ///< points in the model's units -> class probabilities [N, C]
+  std::function<Tensor(const Tensor&)> features;    ///< the same -> the classifier's features [N, d]
   Tensor labels;                                    ///< [N] int64 of data
   Rng rng = Rng(0, "metric");
 };
@@ -41,6 +42,7 @@ struct MetricEntry {
   std::string summary;  ///< one line
   std::string paper;    ///< where it comes from
   std::function<std::vector<MetricValue>(const MetricInput&)> evaluate;
+  bool needs_energy = false;  ///< a score network is refused before any work
 };
 
 const std::vector<MetricEntry>& metric_table();

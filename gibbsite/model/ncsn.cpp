@@ -15,6 +15,7 @@ class Ncsn final : public ConditionalScore {
       : event_(context.event),
         stock_(options.operations == "stock"),
         activation_(options.activation),
+        sigmas_(geometric_levels(options.sigma_max, options.sigma_min, options.levels)),
         parameters_(context.init, context.dtype, context.device),
         network_(parameters_, "refine", shape_of(options, context)) {}
 
@@ -28,7 +29,7 @@ class Ncsn final : public ConditionalScore {
     return network_.forward(x * 2 + -1.0, level);
   }
   bool has_jet() const override { return true; }
-  std::int64_t levels() const override { return network_.shape().classes; }
+  const std::vector<double>& sigmas() const override { return sigmas_; }
   torch::nn::Module& module() override { return parameters_.module(); }
   std::vector<LayerNote> layers() const override { return {{"refine", activation_}}; }
   Shape event() const override { return event_; }
@@ -37,6 +38,7 @@ class Ncsn final : public ConditionalScore {
   Shape event_;
   bool stock_;
   std::string activation_;
+  std::vector<double> sigmas_;
   Parameters parameters_;
   RefineNet network_;
 
@@ -55,9 +57,12 @@ class Ncsn final : public ConditionalScore {
 std::unique_ptr<ScoreNetwork> make_ncsn(const NcsnOptions& options, const ModelContext& context) {
   const Shape& event = context.event;
   if (event.size() != 3 || event[1] % 2 != 0 || event[2] % 2 != 0 || event[1] < 4 || event[2] < 4)
-    throw RequestError("model", fmt::format("a noise-conditional score network needs images [C, H, W] of even height "
+    throw RequestError("score", fmt::format("a noise-conditional score network needs images [C, H, W] of even height "
                                             "and width, at least 4x4, got {}",
                                             format_shape(event)));
+  if (options.sigma_min > options.sigma_max)
+    throw RequestError("score.sigma_min",
+                       fmt::format("is {}, more than sigma_max, which is {}", options.sigma_min, options.sigma_max));
   return std::make_unique<Ncsn>(options, context);
 }
 

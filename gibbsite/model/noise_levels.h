@@ -18,7 +18,9 @@ class ConditionalScore : public ScoreNetwork {
   /// x: [B, *event], level: [B] int64 in [0, levels()) -> [B, *event].
   virtual ScoreEval at(const Tensor& x, const Tensor& level) const = 0;
   virtual std::optional<Jet> at(const Jet& x, const Tensor& level) const = 0;
-  virtual std::int64_t levels() const = 0;
+  /// The standard deviations σ_i of the noise, from large to small.
+  virtual const std::vector<double>& sigmas() const = 0;
+  std::int64_t levels() const { return static_cast<std::int64_t>(sigmas().size()); }
   /// The score at the last level, whose noise is least.
   ScoreEval at(const Tensor& x, Rng& rng) const override;
   std::optional<Jet> at(const Jet& x, Rng& rng) const override;

@@ -10,9 +10,7 @@ namespace {
 class NoiseConditional : public Objective {
  public:
   NoiseConditional(const NoiseConditionalOptions& options, const ConditionalScore& network)
-      : options_(options),
-        network_(network),
-        sigmas_(torch::tensor(geometric_levels(options.sigma_max, options.sigma_min, network.levels()), at::kDouble)) {}
+      : options_(options), network_(network), sigmas_(torch::tensor(network.sigmas(), at::kDouble)) {}
 
   Loss operator()(const Batch& batch, Rng& rng) const override {
     const Tensor level = rng.integers({batch.x.size(0)}, network_.levels()).to(batch.x.device());
@@ -20,6 +18,7 @@ class NoiseConditional : public Objective {
     const Tensor x = batch.x + scale_rows(rng.normal(batch.x.sizes(), batch.x), sigma);
     return sliced_score_loss(options_, true, *given(network_, level), x, sigma.square(), batch.progress, rng);
   }
+  bool differentiates_score() const override { return true; }
 
  private:
   NoiseConditionalOptions options_;

@@ -11,17 +11,12 @@
 namespace gibbsite {
 
 struct NoiseConditionalOptions : SlicedScoreMatchingOptions {
-  double sigma_max = 1;
-  double sigma_min = 0.01;
   NoiseConditionalOptions() { projection = "gaussian"; }
-  void declare(OptionVisitor& o) {
-    o.option("sigma_max", sigma_max, "first noise level; the levels of the network are geometric", positive());
-    o.option("sigma_min", sigma_min, "last noise level", positive());
-    SlicedScoreMatchingOptions::declare(o);
-  }
+  /// The levels of the network are all the noise there is.
+  void declare(OptionVisitor& o) { SlicedScoreMatchingOptions::declare(o, false); }
 };
 
-/// Needs a ConditionalScore, which says how many levels there are.
+/// Needs a ConditionalScore, which says what the levels are.
 std::unique_ptr<Objective> make_noise_conditional(const NoiseConditionalOptions& options, const ObjectiveParts& parts);
 
 }  // namespace gibbsite

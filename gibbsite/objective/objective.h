@@ -42,6 +42,10 @@ class Objective {
   virtual std::optional<FitProblem> fit_problem() const { return std::nullopt; }
   /// True if the objective differentiates the energy twice or more in x, so that layers without a second derivative are refused.
   virtual bool needs_second_derivative() const { return false; }
+  /// True if the objective differentiates a score network in x, so that kinks of the network bias it.
+  virtual bool differentiates_score() const { return false; }
+  /// True if the objective has no lower bound on data with atoms or constant coordinates.
+  virtual bool needs_density() const { return needs_second_derivative(); }
 };
 
 /// What an objective may be built from. Null members are absent; an objective that needs one throws RequestError.

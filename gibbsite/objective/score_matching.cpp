@@ -180,6 +180,8 @@ class SlicedScore : public Sliced {
     const Tensor x = points(batch, rng);
     return sliced_score_loss(options_, variance_reduced_, score_, x, {}, batch.progress, rng);
   }
+  bool differentiates_score() const override { return true; }
+  bool needs_density() const override { return true; }
 
  private:
   const Score& score_;

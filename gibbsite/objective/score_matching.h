@@ -32,10 +32,11 @@ struct SlicedScoreMatchingOptions : ProjectionOptions, StepOptions {
   std::string derivative = "jet";
   double noise = 0;
   std::string weight = "one";
-  void declare(OptionVisitor& o) {
+  /// `adds_noise`: whether the objective adds that noise, or has its own.
+  void declare(OptionVisitor& o, bool adds_noise = true) {
     o.option("derivative", derivative, "how directional derivatives are taken", derivative_method_names());
     ProjectionOptions::declare(o);
-    o.option("noise", noise, "standard deviation of Gaussian noise added to the batch", non_negative());
+    if (adds_noise) o.option("noise", noise, "standard deviation of Gaussian noise added to the batch", non_negative());
     o.option("weight", weight, "one, or per_dimension: 1/d as the finite-difference paper prints it",
              {"one", "per_dimension"});
     StepOptions::declare(o, derivative == "finite_difference");

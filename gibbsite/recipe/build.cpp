@@ -2,6 +2,7 @@
 #include <gibbsite/core/device.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/metric/table.h>
+#include <gibbsite/model/noise_levels.h>
 #include <gibbsite/recipe/build.h>
 #include <gibbsite/recipe/parse.h>
 #include <gibbsite/recipe/write.h>
@@ -117,14 +118,32 @@ void range_of_training_points(Parts& parts) {
   stored.high = std::get<0>(y.max(0));
 }
 
-void build_model(const Config& recipe, Parts& parts) {
-  const Config& model = required_table(recipe, "model");
-  const Entry<MakeEnergy>& entry = find_part(energy_table(), "model", model, "model");
+ModelContext model_context(const Parts& parts) {
   ModelContext context;
   context.event = parts.transforms.model_event;
   context.init = parts.rng("init");
   context.dtype = parts.dtype;
   context.device = parts.device;
+  return context;
+}
+
+void build_model(const Config& recipe, Parts& parts) {
+  recipe.declare_key("model");
+  recipe.declare_key("score");
+  if (recipe.contains("score")) {
+    const Config& score = recipe.at_table("score");
+    if (recipe.contains("model"))
+      throw RequestError(score.origin(), "the recipe has both [model] and [score]", "an energy or a score, not both");
+    const Entry<MakeScore>& entry = find_part(score_table(), "score", score, "score");
+    parts.model_name = entry.name;
+    parts.score = entry.make(score, model_context(parts));
+    parts.resolved.set("score", resolved_part(entry, score));
+    return;
+  }
+  if (!recipe.contains("model")) throw RequestError(recipe.origin(), "the recipe has neither [model] nor [score]");
+  const Config& model = recipe.at_table("model");
+  const Entry<MakeEnergy>& entry = find_part(energy_table(), "model", model, "model");
+  ModelContext context = model_context(parts);
   if (parts.data && parts.data->splits.train.size() > 0)
     context.examples = [&parts](std::int64_t n) {
       const Tensor rows = parts.data->prepared(parts.data->splits.train, "train", parts.dtype).to(parts.device);
@@ -142,9 +161,18 @@ std::shared_ptr<const Kernel> build_kernel(const Config& table, const std::strin
   return entry.make(table);
 }
 
+/// Where a key of a table is written, or the table's own name.
+std::string origin_of(const Config& table, const std::string& key, const char* otherwise) {
+  const Config* node = table.find(key);
+  return node ? node->origin() : otherwise;
+}
+
 void build_sample(const Config& recipe, Parts& parts) {
   const Config& table = recipe.at_table("sample");
   parts.sample = read_options<SampleOptions>(table, "sample");
+  const std::vector<double>& clamp = parts.sample.clamp;
+  if (!clamp.empty() && !(clamp.size() == 2 && clamp[0] < clamp[1]))
+    throw RequestError(origin_of(table, "clamp", "sample"), "sample.clamp: expected [low, high] with low < high");
   Config resolved = echoed(parts.sample);
   if (parts.sample.schedule == "chain") {
     parts.chain = read_options<ChainOptions>(table, "sample", parts.chain);
@@ -152,6 +180,13 @@ void build_sample(const Config& recipe, Parts& parts) {
   } else if (parts.sample.schedule == "temperature") {
     parts.annealing = read_options<TemperatureAnnealing>(table.at_table("annealing"), "sample.annealing");
     resolved.set("annealing", echoed(parts.annealing));
+  } else if (parts.sample.schedule == "noise_levels") {
+    if (!dynamic_cast<const ConditionalScore*>(parts.score.get()))
+      throw RequestError(origin_of(table, "schedule", "sample"),
+                         "sample.schedule 'noise_levels' needs a score network told the noise level",
+                         "score.name = \"ncsn\" is one");
+    parts.noise_annealing = read_options<NoiseAnnealing>(table.at_table("annealing"), "sample.annealing");
+    resolved.set("annealing", echoed(parts.noise_annealing));
   }
   parts.resolved.set("sample", std::move(resolved));
 }
@@ -160,7 +195,8 @@ void build_evaluate(const Config& recipe, Parts& parts) {
   const Config& table = recipe.at_table("evaluate");
   parts.evaluate = read_options<EvaluateOptions>(table, "evaluate");
   parts.evaluate.metrics = read_strings(table, "metrics");
-  for (const std::string& name : parts.evaluate.metrics) find_metric(name);
+  for (const std::string& name : parts.evaluate.metrics)
+    if (find_metric(name).needs_energy) parts.require_energy(fmt::format("metric {}", name));
   parts.evaluate.out = read_strings(table, "out");
   const auto strings = [](const std::vector<std::string>& items) {
     return Config::array({items.begin(), items.end()});
@@ -213,6 +249,7 @@ PhaseParts build_phase(const Config& recipe, const Config& table, const std::str
   Config resolved_objective = resolved_part(entry, objective);
   ObjectiveParts objective_parts;
   objective_parts.energy = parts.energy.get();
+  objective_parts.score = parts.score.get();
   objective_parts.kernel = [&]() -> std::shared_ptr<const Kernel> {
     objective.declare_key("sampler");
     if (!objective.contains("sampler")) return parts.kernel;
@@ -299,6 +336,19 @@ void build_rest(const Config& recipe, Parts& parts) {
 
 Tensor Parts::like() const { return torch::empty({0}, torch::dtype(dtype).device(device)); }
 
+void Parts::require_energy(const std::string& who) const {
+  if (!energy) throw RequestError(who, fmt::format("needs an energy, and the score network '{}' has none", model_name));
+}
+
+Network make_network(const Parts& parts, const Config& table) {
+  Network network;
+  if (parts.score)
+    network.score = find_entry(score_table(), "score", parts.model_name, "").make(table, model_context(parts));
+  else
+    network.energy = find_entry(energy_table(), "model", parts.model_name, "").make(table, model_context(parts));
+  return network;
+}
+
 Parts build_parts(const Config& recipe, const DataPath& path) {
   Parts parts;
   build_general(recipe, parts);
@@ -338,8 +388,8 @@ Parts load_run(const RunDirectory& run, const std::vector<std::string>& override
   recipe.require_all_read();
 
   const Checkpoint checkpoint = run.checkpoints().load_best(logger);
-  load_parts(checkpoint, {{"model", &parts.energy->module()}});
-  parts.energy->module().eval();
+  load_parts(checkpoint, {{parts.network_table(), &parts.module()}});
+  parts.module().eval();
   if (step) *step = checkpoint.step;
   return parts;
 }

@@ -34,7 +34,7 @@ struct PhaseParts {
   std::optional<ClippingOptions> clipping;
 };
 
-/// Everything a recipe describes.
+/// Everything a recipe describes. A recipe has one network: an energy in [model] or a score in [score].
 struct Parts {
   GeneralOptions general;
   at::ScalarType dtype = at::kFloat;
@@ -42,13 +42,15 @@ struct Parts {
   std::unique_ptr<Data> data;  ///< null for a run whose data were not asked for
   StoredTransforms transforms;
   std::string model_name;
-  std::unique_ptr<Energy> energy;
+  std::unique_ptr<Energy> energy;        ///< of [model]; null where the recipe has a [score]
+  std::unique_ptr<ScoreNetwork> score;   ///< of [score]; null where the recipe has a [model]
   std::shared_ptr<const Kernel> kernel;  ///< null without [sampler]
   std::vector<PhaseParts> phases;
   TrainOptions train;
   SampleOptions sample;
   ChainOptions chain;
   TemperatureAnnealing annealing;
+  NoiseAnnealing noise_annealing;
   EvaluateOptions evaluate;
   std::optional<FinaliseOptions> finalise;  ///< for models with weights in closed form
   Config resolved;                          ///< the recipe with every default written out; builds the same parts
@@ -56,7 +58,23 @@ struct Parts {
   Rng rng(std::string_view stream) const { return Rng(static_cast<std::uint64_t>(general.seed), stream); }
   /// Empty, of the model's dtype and device.
   Tensor like() const;
+  /// "model" or "score": the table that describes the network, and the name of its part in checkpoints.
+  const char* network_table() const { return score ? "score" : "model"; }
+  torch::nn::Module& module() const { return score ? score->module() : energy->module(); }
+  /// Throws RequestError naming `who` where the run has a score network, which has no energy.
+  void require_energy(const std::string& who) const;
 };
+
+/// An energy or a network that is a score; the other is null.
+struct Network {
+  std::unique_ptr<Energy> energy;
+  std::unique_ptr<ScoreNetwork> score;
+  torch::nn::Module& module() const { return score ? score->module() : energy->module(); }
+};
+
+/// Another network like that of `parts`, with fresh parameters from the same stream, as `table` describes it; both have
+/// the same initial values where the tables do not differ in shapes.
+Network make_network(const Parts& parts, const Config& table);
 
 /// Builds everything; then every key must have been read. Throws RequestError for what the recipe gets wrong, before any
 /// work, and WorkError where data are missing or damaged.

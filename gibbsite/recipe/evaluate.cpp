@@ -4,6 +4,7 @@
 #include <gibbsite/metric/table.h>
 #include <gibbsite/model/classifier.h>
 #include <gibbsite/recipe/evaluate.h>
+#include <gibbsite/recipe/judge.h>
 #include <gibbsite/recipe/sample.h>
 #include <gibbsite/recipe/score.h>
 #include <torch/nn/module.h>
@@ -17,6 +18,7 @@ namespace {
 
 constexpr std::int64_t kTrainingPoints = 10000;
 
+// Of a model that is a classifier itself.
 Tensor probabilities(const Classifier& classifier, const Tensor& x) {
   const torch::NoGradGuard no_grad;
   std::vector<Tensor> chunks;
@@ -31,10 +33,11 @@ Result evaluate_run(const EvaluateRequest& request, const Ports& ports) {
   const RunDirectory run = RunDirectory::open(request.run);
   std::int64_t step = 0;
   const Parts parts = load_run(run, request.set, true, request.path, *ports.logger, &step);
-  for (Tensor& parameter : parts.energy->module().parameters()) parameter.requires_grad_(false);
+  for (Tensor& parameter : parts.module().parameters()) parameter.requires_grad_(false);
   const std::vector<std::string>& names = request.metrics.empty() ? parts.evaluate.metrics : request.metrics;
   if (names.empty()) throw RequestError("evaluate", "no metric was asked for", "--metric NAME or evaluate.metrics");
-  for (const std::string& name : names) find_metric(name);
+  for (const std::string& name : names)
+    if (find_metric(name).needs_energy) parts.require_energy(fmt::format("metric {}", name));
 
   const auto first_rows = [](const Dataset& all, std::int64_t limit) {
     return limit > 0 && all.size() > limit ? all.rows(0, limit) : all;
@@ -49,8 +52,8 @@ Result evaluate_run(const EvaluateRequest& request, const Ports& ports) {
 
   MetricInput input;
   const Energy* energy = parts.energy.get();
-  input.energy = [energy](const Tensor& x) { return energy->energy(x); };
-  if (energy->has_jet()) input.jet = [energy](const Jet& x) { return *energy->energy(x); };
+  if (energy) input.energy = [energy](const Tensor& x) { return energy->energy(x); };
+  if (energy && energy->has_jet()) input.jet = [energy](const Jet& x) { return *energy->energy(x); };
   input.data = prepare(rows.x, "data");
   input.labels = rows.label;
   // At the points that the noise of the pipeline moved them to.
@@ -65,26 +68,17 @@ Result evaluate_run(const EvaluateRequest& request, const Ports& ports) {
       const Dataset out = first_rows(held_out(parts, name, request.path), parts.evaluate.points);
       input.out.emplace_back(name, prepare(out.x, "out/" + name));
     }
-  if (asked("moments") || asked("mmd") || asked("digit_criterion"))
+  if (asked("moments") || asked("mmd") || asked("digit_criterion") || asked("frechet_classifier"))
     input.samples = draw(parts, parts.evaluate.samples, rng.stream("samples"), ports).x;
 
-  std::shared_ptr<Parts> judge;
   if (!parts.evaluate.classifier.empty()) {
-    judge = std::make_shared<Parts>(
-        load_run(RunDirectory::open(parts.evaluate.classifier), {}, false, request.path, *ports.logger));
-    const auto* classifier = dynamic_cast<const Classifier*>(judge->energy.get());
-    if (!classifier)
-      throw RequestError("evaluate.classifier", fmt::format("{} is no classifier", parts.evaluate.classifier));
-    if (judge->transforms.event != parts.transforms.event)
-      throw RequestError("evaluate.classifier", "it was trained on points of another size");
-    input.classify = [&parts, judge, classifier](const Tensor& y) {
-      Tensor x = parts.transforms.pipeline.inverse(y);
-      if (parts.transforms.value_high > parts.transforms.value_low)
-        x = x.clamp(parts.transforms.value_low, parts.transforms.value_high);
-      return probabilities(*classifier, judge->transforms.pipeline.forward(x).to(judge->like().options()));
-    };
+    const Judge judge(parts.evaluate.classifier, parts.transforms.event, "evaluate.classifier", request.path,
+                      *ports.logger);
+    input.classify = [&pipeline, judge](const Tensor& y) { return judge.probabilities(pipeline.inverse(y)); };
+    input.features = [&pipeline, judge](const Tensor& y) { return judge.features(pipeline.inverse(y)); };
   } else if (const auto* classifier = dynamic_cast<const Classifier*>(energy)) {
     input.classify = [classifier](const Tensor& y) { return probabilities(*classifier, y); };
+    input.features = [classifier](const Tensor& y) { return classifier->features(y); };
   }
 
   Result result;

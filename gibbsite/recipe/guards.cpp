@@ -37,18 +37,37 @@ std::vector<std::string> guard_layers(const std::vector<LayerNote>& layers, cons
   return warnings;
 }
 
+std::vector<std::string> guard_score_layers(const std::vector<LayerNote>& layers, const std::string& objective,
+                                            const std::string& origin) {
+  for (const LayerNote& note : layers) {
+    if (note.kind == "batch_norm")
+      throw RequestError(
+          origin,
+          fmt::format("layer '{}' (batch_norm) mixes the examples of a batch under '{}'", note.layer, objective),
+          "use no norm");
+    if (note.kind == "relu" || note.kind == "leaky_relu" || note.kind == "max_pool")
+      return {fmt::format(
+          "{}: layer '{}' is a {}, whose derivative jumps: objective '{}' is biased by it (elu, softplus or "
+          "silu are smooth enough)",
+          origin, note.layer, note.kind, objective)};
+  }
+  return {};
+}
+
 std::vector<std::string> guard(const Parts& parts) {
   std::vector<std::string> warnings;
-  bool second = false;
-  double noise = std::numeric_limits<double>::infinity();  // the least a phase with second derivatives sees
+  double noise = std::numeric_limits<double>::infinity();  // the least that a phase which needs a density sees
   for (const PhaseParts& phase : parts.phases) {
-    if (!phase.objective->needs_second_derivative()) continue;
-    for (std::string& line : guard_layers(parts.energy->layers(), phase.objective_name, phase.origin))
-      warnings.push_back(std::move(line));
-    second = true;
-    noise = std::min(noise, phase.noise);
+    const Objective& objective = *phase.objective;
+    std::vector<std::string> lines;
+    if (parts.score && objective.differentiates_score())
+      lines = guard_score_layers(parts.score->layers(), phase.objective_name, phase.origin);
+    if (parts.energy && objective.needs_second_derivative())
+      lines = guard_layers(parts.energy->layers(), phase.objective_name, phase.origin);
+    warnings.insert(warnings.end(), lines.begin(), lines.end());
+    if (objective.needs_density()) noise = std::min(noise, phase.noise);
   }
-  if (second && parts.data)
+  if (std::isfinite(noise) && parts.data)
     for (std::string& line :
          score_matching_warnings(parts.data->splits.train, std::hypot(parts.data->options.noise, noise)))
       warnings.push_back("data: " + std::move(line));

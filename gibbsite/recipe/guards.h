@@ -14,7 +14,12 @@ namespace gibbsite {
 std::vector<std::string> guard_layers(const std::vector<LayerNote>& layers, const std::string& objective,
                                       const std::string& origin);
 
-/// guard_layers for every phase, and the data's own warnings (constant columns, repeated values, jumps).
+/// The same for score networks, which such objectives differentiate once: throws RequestError for batch norm; returns a
+/// line for layers with kinks.
+std::vector<std::string> guard_score_layers(const std::vector<LayerNote>& layers, const std::string& objective,
+                                            const std::string& origin);
+
+/// Both for every phase, and the data's own warnings (constant columns, repeated values, jumps).
 std::vector<std::string> guard(const Parts& parts);
 
 }  // namespace gibbsite

@@ -4,6 +4,7 @@
 #include <gibbsite/data/named_set.h>
 #include <gibbsite/metric/table.h>
 #include <gibbsite/model/energy.h>
+#include <gibbsite/model/score.h>
 #include <gibbsite/objective/objective.h>
 #include <gibbsite/recipe/list.h>
 #include <gibbsite/recipe/reproduce.h>
@@ -25,13 +26,14 @@ std::vector<Listed> listed(const Entries& entries) {
 }  // namespace
 
 const std::vector<std::string>& list_families() {
-  static const std::vector<std::string> families = {"models",   "objectives", "samplers",   "manifolds",
-                                                    "datasets", "metrics",    "experiments"};
+  static const std::vector<std::string> families = {"models",    "scores",   "objectives", "samplers",
+                                                    "manifolds", "datasets", "metrics",    "experiments"};
   return families;
 }
 
 std::vector<Listed> list_family(const std::string& family) {
   if (family == "models") return listed(energy_table());
+  if (family == "scores") return listed(score_table());
   if (family == "objectives") return listed(objective_table());
   if (family == "samplers") return listed(kernel_table());
   if (family == "manifolds") return {{"euclidean", "flat space, the space of every model so far", ""}};

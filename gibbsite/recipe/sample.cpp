@@ -2,6 +2,7 @@
 #include <gibbsite/core/error.h>
 #include <gibbsite/data/csv.h>
 #include <gibbsite/data/npy.h>
+#include <gibbsite/model/noise_levels.h>
 #include <gibbsite/model/normalised_energy.h>
 #include <gibbsite/recipe/sample.h>
 #include <gibbsite/report/image.h>
@@ -39,8 +40,19 @@ Tensor start(const Parts& parts, std::int64_t n, const Rng& rng) {
     const Tensor high = parts.transforms.high.to(parts.like().options());
     return low + (high - low) * draws.uniform(shape, parts.like());
   }
+  if (options.start == "unit") return draws.uniform(shape, parts.like());
   const Tensor noise = draws.normal(shape, parts.like()) * options.start_scale;
   return options.start == "image" ? noise + 0.5 : noise;
+}
+
+// The score at one noise level.
+Target target_at(const ConditionalScore& network, std::int64_t level) {
+  Target target;
+  target.score = [&network, level](const Tensor& x) {
+    const torch::NoGradGuard no_graph;
+    return network.at(x, torch::full({x.size(0)}, level, x.options().dtype(torch::kLong))).value;
+  };
+  return target;
 }
 
 // Samples leave in the units of the data set.
@@ -56,16 +68,23 @@ class OriginalUnits : public SampleWriter {
 
 }  // namespace
 
-Target target_of(const Energy& energy) {
+Target target_of(const Parts& parts) {
   Target target;
-  target.energy = [&energy](const Tensor& x) { return energy.energy(x); };
+  if (parts.score)
+    target.score = [&score = *parts.score](const Tensor& x) {
+      const torch::NoGradGuard no_graph;
+      Rng none(0, "score");  // a network draws nothing
+      return score.at(x, none).value;
+    };
+  else
+    target.energy = [&energy = *parts.energy](const Tensor& x) { return energy.energy(x); };
   return target;
 }
 
 Drawn draw(const Parts& parts, std::int64_t n, const Rng& rng, const Ports& ports) {
   if (n < 1) throw RequestError("-n", fmt::format("is {}, expected >= 1", n));
   // Chains need the gradient in x only.
-  for (Tensor& parameter : parts.energy->module().parameters()) parameter.requires_grad_(false);
+  for (Tensor& parameter : parts.module().parameters()) parameter.requires_grad_(false);
   OriginalUnits writer(parts.transforms.pipeline, *ports.samples);
   Ports inner = ports;
   inner.samples = &writer;
@@ -77,7 +96,7 @@ Drawn draw(const Parts& parts, std::int64_t n, const Rng& rng, const Ports& port
     drawn.x = exact->sample(n, own);
     return drawn;
   }
-  const Target target = target_of(*parts.energy);
+  const Target target = target_of(parts);
   const Tensor x0 = start(parts, n, rng);
   bool interrupted = false;
   if (parts.sample.schedule == "chain") {
@@ -89,13 +108,18 @@ Drawn draw(const Parts& parts, std::int64_t n, const Rng& rng, const Ports& port
     drawn.kernel = result.kernel;
     interrupted = result.interrupted;
   } else {
+    const bool levels = parts.sample.schedule == "noise_levels";
+    const auto* network = levels ? &dynamic_cast<const ConditionalScore&>(*parts.score) : nullptr;
     AnnealingResult result = anneal(
-        temperature_schedule(parts.annealing), [&](std::int64_t) { return target; }, x0, rng.stream("chain"), inner);
+        levels ? noise_schedule(parts.noise_annealing, network->sigmas()) : temperature_schedule(parts.annealing),
+        [&](std::int64_t level) { return levels ? target_at(*network, level) : target; }, x0, rng.stream("chain"),
+        inner);
     drawn.x = result.x;
     interrupted = result.interrupted;
   }
   if (interrupted) throw Interrupted("sample", "stopped before the chains were done; nothing was written");
   if (parts.sample.denoise > 0) drawn.x = denoise(target, drawn.x, parts.sample.denoise);
+  if (!parts.sample.clamp.empty()) drawn.x = drawn.x.clamp(parts.sample.clamp[0], parts.sample.clamp[1]);
   return drawn;
 }
 

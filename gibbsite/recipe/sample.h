@@ -16,12 +16,14 @@ struct Drawn {
   std::shared_ptr<const Kernel> kernel;  ///< that made them; null under annealing
 };
 
-/// n chains by the settings of [sample]. Throws RequestError where they need a kernel, or data that are not loaded;
+/// n chains by the settings of [sample]; chain c draws from row c of rng. Throws RequestError where they need a kernel, an
+/// energy that a score network does not have, or data that are not loaded;
 /// Interrupted if asked to stop. States go to ports.samples in original units.
 Drawn draw(const Parts& parts, std::int64_t n, const Rng& rng, const Ports& ports);
 
-/// energy and score of the model without a graph of its parameters.
-Target target_of(const Energy& energy);
+/// The energy of a model, or the score of a score network (of a noise-conditional one at its last level), without a graph
+/// of the parameters. `parts` must outlive it.
+Target target_of(const Parts& parts);
 
 struct SampleRequest {
   std::string run;

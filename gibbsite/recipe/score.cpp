@@ -26,22 +26,29 @@ bool generated(const std::string& name) {
 }  // namespace
 
 Scores score_points(const Parts& parts, const Tensor& x, const Ports& ports) {
-  for (Tensor& parameter : parts.energy->module().parameters()) parameter.requires_grad_(false);
+  for (Tensor& parameter : parts.module().parameters()) parameter.requires_grad_(false);
   const Pipeline& pipeline = parts.transforms.pipeline;
-  const Target target = target_of(*parts.energy);
+  const Target target = target_of(parts);
   std::vector<Tensor> energies, scores;
   for (std::int64_t first = 0; first < x.size(0); first += kChunk) {
     if (ports.interrupt->requested()) throw Interrupted("score", "stopped; nothing was written");
     const Tensor rows = x.narrow(0, first, std::min(kChunk, x.size(0) - first)).to(parts.dtype);
     const Tensor y = pipeline.forward(rows).to(parts.like().options());
-    const EnergyScore at_y = energy_and_score(target, y, "score");
-    energies.push_back(at_y.energy.to(torch::kDouble).cpu() - pipeline.log_abs_det(rows).to(torch::kDouble).cpu());
+    EnergyScore at_y;
+    if (parts.energy) {
+      at_y = energy_and_score(target, y, "score");
+      energies.push_back(at_y.energy.to(torch::kDouble).cpu() - pipeline.log_abs_det(rows).to(torch::kDouble).cpu());
+    } else {
+      at_y.score = score_of(target, y);
+    }
     scores.push_back(pipeline.pull_score(rows, at_y.score.cpu()).detach());
     ports.logger->progress("score", static_cast<double>(first) / static_cast<double>(x.size(0)));
   }
   Scores result;
-  result.energy = torch::cat(energies);
   result.score = torch::cat(scores);
+  check_finite("score", "score", result.score);
+  if (parts.score) return result;
+  result.energy = torch::cat(energies);
   check_finite("score", "energy", result.energy);
   const Shape& event = parts.transforms.model_event;
   if (dynamic_cast<const NormalisedEnergy*>(parts.energy.get())) {
@@ -87,7 +94,8 @@ ScoreOutcome score_run(const ScoreRequest& request, const Ports& ports) {
   std::error_code error;
   if (!parent.empty()) std::filesystem::create_directories(parent, error);
   if (error) throw WorkError(parent.string(), fmt::format("cannot make the directory: {}", error.message()));
-  NamedTensors arrays = {{"energy", outcome.scores.energy}, {"score", outcome.scores.score}};
+  NamedTensors arrays = {{"score", outcome.scores.score}};
+  if (outcome.scores.energy.defined()) arrays.emplace(arrays.begin(), "energy", outcome.scores.energy);
   if (outcome.scores.log_density.defined()) arrays.emplace_back("log_density", outcome.scores.log_density);
   write_npz(outcome.file, arrays);
   return outcome;

@@ -9,12 +9,12 @@
 namespace gibbsite {
 
 struct Scores {
-  Tensor energy;       ///< [N] float64, minus an unnormalised log density in original units
-  Tensor score;        ///< [N, *event], its negative gradient in original units
+  Tensor energy;  ///< [N] float64, minus an unnormalised log density in original units; undefined for a score network
+  Tensor score;   ///< [N, *event], grad log p in original units
   Tensor log_density;  ///< [N] float64, original units; undefined unless the model can be normalised
 };
 
-/// x: [N, *event] in original units. The Jacobian of the data transform is part of energy and log_density.
+/// x: [N, *event] in original units. A noise-conditional network is asked at its last level. The Jacobian of the data transform is part of energy and log_density.
 Scores score_points(const Parts& parts, const Tensor& x, const Ports& ports);
 
 struct ScoreRequest {

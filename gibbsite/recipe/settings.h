@@ -32,18 +32,21 @@ struct SampleOptions {
   std::string start = "normal";
   double start_scale = 1;
   double denoise = 0;
+  std::vector<double> clamp;
   void declare(OptionVisitor& o) {
-    o.option("schedule", schedule,
-             "chain: burn_in + steps transitions of the kernel of [sampler]; temperature: annealed Langevin dynamics "
-             "with the settings of [sample.annealing]; exact: independent samples, of models that have them",
-             {"chain", "temperature", "exact"});
     o.option(
-        "start", start,
-        "first state, in model units: N(0, start_scale²), uniform on the box of the data, 0.5 + start_scale N(0, 1) "
-        "per pixel, or training points",
-        {"normal", "uniform", "image", "data"});
+        "schedule", schedule,
+        "chain: burn_in + steps transitions of the kernel of [sampler]; temperature: annealed Langevin dynamics "
+        "with the settings of [sample.annealing]; noise_levels: annealed Langevin dynamics through the levels of a "
+        "noise-conditional score network; exact: independent samples, of models that have them",
+        {"chain", "temperature", "noise_levels", "exact"});
+    o.option("start", start,
+             "first state, in model units: N(0, start_scale²), uniform on the box of the data, uniform on [0, 1], "
+             "0.5 + start_scale N(0, 1) per pixel, or training points",
+             {"normal", "uniform", "unit", "image", "data"});
     o.option("start_scale", start_scale, "see start", positive());
     o.option("denoise", denoise, "σ of one closing step x + σ² score(x); 0: none", non_negative());
+    o.option("clamp", clamp, "[low, high] that the last states are moved into, in model units; empty: no clamp");
   }
 };
 

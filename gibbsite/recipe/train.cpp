@@ -94,7 +94,7 @@ Validation make_validation(const Parts& parts) {
 
 TrainerSetup make_setup(const Parts& parts, const Ports& ports) {
   TrainerSetup setup;
-  setup.parts = {{"model", &parts.energy->module()}};
+  setup.parts = {{parts.network_table(), &parts.module()}};
   for (const PhaseParts& phase : parts.phases) {
     TrainPhase made;
     made.name = phase.name;
@@ -127,7 +127,7 @@ TrainerSetup make_setup(const Parts& parts, const Ports& ports) {
 
 void start_from(const std::string& path, const Parts& parts, Logger& logger) {
   const RunDirectory other = RunDirectory::open(path);
-  load_parts(other.checkpoints().load_best(logger), {{"model", &parts.energy->module()}});
+  load_parts(other.checkpoints().load_best(logger), {{parts.network_table(), &parts.module()}});
 }
 
 }  // namespace

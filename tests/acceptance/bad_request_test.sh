@@ -41,6 +41,10 @@ refused "ReLU under SSM" '[Rr][Ee][Ll][Uu].*(softplus|silu|tanh)' <<'T'
 [model]
 activation = "relu"
 T
+refused "an energy and a score" 'both \[model\] and \[score\]' <<'T'
+[score]
+name = "mlp"
+T
 refused "unknown objective" 'smm.*ssm' <<'T'
 [objective]
 name = "smm"

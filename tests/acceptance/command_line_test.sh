@@ -17,7 +17,7 @@ done
 for subcommand in $subcommands; do
   expect_success "$subcommand --help" "$gibbsite" "$subcommand" --help
 done
-for family in models objectives samplers datasets metrics experiments; do
+for family in models scores objectives samplers datasets metrics experiments; do
   expect_success "list $family" "$gibbsite" list "$family" --json
   expect "list $family is a JSON array of entries" eval "head -c 1 '$work/stdout' | grep -q '\[' && grep -q '\"summary\"' '$work/stdout'"
 done
@@ -46,6 +46,20 @@ expect_success "evaluate --json" "$gibbsite" evaluate "$work/run" --json
 expect "one JSON document" eval "head -c 1 '$work/stdout' | grep -q '[[{]'"
 expect_success "report" "$gibbsite" report "$work/run" --out "$work/report.html"
 expect "a report that needs no network" eval '[ -s "$work/report.html" ] && ! grep -qE "(src|href)=\"https?:" "$work/report.html"'
+cat >"$work/score.toml" <<'T'
+data = { name = "checkerboard", noise = 0.05, train = 500, validation = 50, test = 50 }
+score = { name = "mlp", hidden = [16] }
+objective = { name = "ssm_vr" }
+sampler = { name = "langevin" }
+sample = { steps = 5 }
+train = { steps = 10, batch_size = 32 }
+T
+expect_success "train a score network" "$gibbsite" train "$work/score.toml" --out "$work/network"
+expect_success "sample it" "$gibbsite" sample "$work/network" -n 3 --out "$work/network.csv"
+expect_success "score with it" "$gibbsite" score "$work/network" --out "$work/network.npz"
+expect "a score array and no energy" eval 'grep -aq score.npy "$work/network.npz" && ! grep -aq energy.npy "$work/network.npz"'
+expect_refusal "metric of an energy" 2 'sm_loss.*energy' "$gibbsite" evaluate "$work/network" --metric sm_loss
+
 expect_success "train --dry-run" train_run "$work/dry" 40 20 --dry-run
 expect "a dry run leaves no checkpoint" [ -z "$(checkpoints "$work/dry")" ]
 finish

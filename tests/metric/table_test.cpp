@@ -22,6 +22,7 @@ MetricInput full_input() {
     const Tensor right = x.select(1, 0).gt(0).to(at::kDouble);
     return at::stack({1 - right, right}, 1);
   };
+  input.features = [](const Tensor& x) { return x; };
   input.labels = input.data.select(1, 0).gt(0).to(at::kLong);
   return input;
 }

@@ -62,10 +62,22 @@ TEST(Ncsn, JetIsTheJacobianTimesTheDirection) {
   EXPECT_NEAR(s.pullback(v).item<double>(), (s.value * v).sum().item<double>(), 1e-12);
 }
 
-TEST(Ncsn, RefusesOddImages) {
+TEST(Ncsn, KnowsItsNoiseLevels) {
+  const auto network = make(2, 3);
+  const std::vector<double>& sigmas = dynamic_cast<const ConditionalScore&>(*network).sigmas();
+  ASSERT_EQ(sigmas.size(), 3u);
+  EXPECT_EQ(sigmas[0], 1);
+  EXPECT_NEAR(sigmas[1], 0.1, 1e-15);
+}
+
+TEST(Ncsn, RefusesOddImagesAndLevelsThatGrow) {
   ModelContext context;
   context.event = {1, 7, 8};
   EXPECT_THROW(make_ncsn({}, context), RequestError);
+  context.event = {1, 8, 8};
+  NcsnOptions options;
+  options.sigma_max = 0.001;
+  EXPECT_THROW(make_ncsn(options, context), RequestError);
 }
 
 }  // namespace

@@ -17,8 +17,11 @@ std::unique_ptr<ScoreNetwork> make_network() {
   context.event = {1, 4, 4};
   context.init = Rng(3, "init");
   context.dtype = at::kDouble;
-  const Config options =
-      Config::table({{"filters", Config(2)}, {"levels", Config(3)}, {"activation", Config("softplus")}});
+  const Config options = Config::table({{"filters", Config(2)},
+                                        {"levels", Config(3)},
+                                        {"sigma_max", Config(0.5)},
+                                        {"sigma_min", Config(0.02)},
+                                        {"activation", Config("softplus")}});
   return find_entry(score_table(), "score", "ncsn", "").make(options, context);
 }
 
@@ -60,8 +63,7 @@ TEST(NoiseConditional, IsTheWeightedSlicedLossAtEveryLevel) {
   const Evaluated truth = evaluated(at_x.pullback(seed) + curvature, half + curvature.detach(), *network);
 
   for (const char* derivative : {"jet", "autograd", "finite_difference"}) {
-    Config options =
-        Config::table({{"sigma_max", Config(0.5)}, {"sigma_min", Config(0.02)}, {"derivative", Config(derivative)}});
+    Config options = Config::table({{"derivative", Config(derivative)}});
     const bool difference = derivative == std::string("finite_difference");
     if (difference) options.set("epsilon", Config(1e-4));
     ObjectiveParts parts;
