@@ -5,6 +5,7 @@
 #include <gibbsite/recipe/derivative_cost.h>
 #include <gibbsite/recipe/dkef_experiment.h>
 #include <gibbsite/recipe/gradient_error.h>
+#include <gibbsite/recipe/ncsn_experiment.h>
 #include <gibbsite/recipe/nice_experiment.h>
 #include <gibbsite/recipe/out_of_distribution.h>
 #include <gibbsite/recipe/reproduce.h>
@@ -33,6 +34,8 @@ const std::vector<Experiment>& experiment_table() {
        "finite-difference score matching, Table 3", reproduce_nice},
       {"fd/ood", "typicality of groups of images under a deep energy by denoising score matching",
        "finite-difference score matching, Table 4", reproduce_out_of_distribution},
+      {"fd/ncsn", "a noise-conditional score network of MNIST by nested passes, finite differences and jets",
+       "finite-difference score matching, Table 5", reproduce_ncsn},
   };
   return table;
 }

@@ -29,20 +29,15 @@ class Threads {
 };
 
 struct Trained {
-  std::unique_ptr<Energy> energy;
+  Network network;
   std::unique_ptr<Optimizer> optimizer;
 };
 
-Trained make_trained(const Parts& parts, const Config& model) {
-  ModelContext context;
-  context.event = parts.transforms.model_event;
-  context.init = parts.rng("init");
-  context.dtype = parts.dtype;
-  context.device = parts.device;
+Trained make_trained(const Parts& parts, const Config& table) {
   Trained made;
-  made.energy = find_entry(energy_table(), "model", parts.model_name, "").make(model, context);
+  made.network = make_network(parts, table);
   NamedTensors parameters;
-  for (const auto& parameter : made.energy->module().named_parameters())
+  for (const auto& parameter : made.network.module().named_parameters())
     parameters.emplace_back(parameter.key(), parameter.value());
   made.optimizer = make_optimizer(parts.phases.front().optimizer, parameters);
   return made;
@@ -50,8 +45,7 @@ Trained make_trained(const Parts& parts, const Config& model) {
 
 }  // namespace
 
-TrainedExperimentOptions take_experiment_options(std::vector<std::string>& set,
-                                                 const TrainedExperimentOptions& defaults) {
+Config take_experiment_table(std::vector<std::string>& set) {
   Config tables = Config::table();
   std::vector<std::string> others;
   for (const std::string& assignment : set) {
@@ -61,10 +55,7 @@ TrainedExperimentOptions take_experiment_options(std::vector<std::string>& set,
       others.push_back(assignment);
   }
   set = std::move(others);
-  const Config& table = tables.at_table("experiment");
-  const TrainedExperimentOptions options = read_options(table, "experiment", defaults);
-  table.require_all_read("experiment");
-  return options;
+  return tables.at_table("experiment");
 }
 
 StepCosts measure_steps(const Parts& parts, const std::vector<TimedMethod>& methods,
@@ -77,14 +68,16 @@ StepCosts measure_steps(const Parts& parts, const std::vector<TimedMethod>& meth
   std::vector<std::unique_ptr<Objective>> objectives;
   std::vector<Work> work;
   for (const TimedMethod& method : methods) {
-    Config tables = Config::table({{"model", parts.resolved.at_table("model")}});
+    const std::string network = parts.network_table();
+    Config tables = Config::table({{network, parts.resolved.at_table(network)}});
     for (const std::string& assignment : method.set) apply_override(tables, assignment);
-    const Config& model = tables.at_table("model");
-    const std::string key = write_toml(model);
-    if (trained.count(key) == 0) trained.emplace(key, make_trained(parts, model));
+    const Config& table = tables.at_table(network);
+    const std::string key = write_toml(table);
+    if (trained.count(key) == 0) trained.emplace(key, make_trained(parts, table));
     const Trained& part = trained.at(key);
     ObjectiveParts objective_parts;
-    objective_parts.energy = part.energy.get();
+    objective_parts.energy = part.network.energy.get();
+    objective_parts.score = part.network.score.get();
     objective_parts.batch_size = settings.batch_size;
     objective_parts.rng = parts.rng("objective");
     const Config& objective = tables.at_table("objective");
@@ -96,7 +89,7 @@ StepCosts measure_steps(const Parts& parts, const std::vector<TimedMethod>& meth
     work.emplace_back([&batch, &part, clipping, objective = objectives.back().get()] {
       Rng rng(2, "step");
       const Tensor loss = (*objective)(batch, rng).backward;
-      const std::vector<Tensor> parameters = part.energy->module().parameters();
+      const std::vector<Tensor> parameters = part.network.module().parameters();
       std::vector<Tensor> gradients = torch::autograd::grad({loss}, parameters, {}, {}, false, true);
       clip_gradients(gradients, clipping);
       part.optimizer->step(gradients, 0);

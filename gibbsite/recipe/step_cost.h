@@ -10,8 +10,8 @@
 
 namespace gibbsite {
 
-/// A method whose step is timed: overrides of the tables objective and model (operations, say), which start empty and from
-/// the recipe's model.
+/// A method whose step is timed: overrides of the tables objective and model or score (operations, say), which start empty
+/// and from the recipe's network.
 struct TimedMethod {
   std::string slug;
   std::vector<std::string> set;
@@ -45,10 +45,17 @@ struct TrainedExperimentOptions : StepCostSettings {
   bool cost() const { return part != "quality"; }
 };
 
-/// Takes the assignments "experiment.key=value" out of `set` and reads them over `defaults`. Throws RequestError for a key
-/// that is none of the options.
-TrainedExperimentOptions take_experiment_options(std::vector<std::string>& set,
-                                                 const TrainedExperimentOptions& defaults);
+/// Takes the assignments "experiment.key=value" out of `set`, as a table of the keys.
+Config take_experiment_table(std::vector<std::string>& set);
+
+/// The same read over `defaults`. Throws RequestError for a key that is none of the options.
+template <class Options>
+Options take_experiment_options(std::vector<std::string>& set, const Options& defaults) {
+  const Config table = take_experiment_table(set);
+  const Options options = read_options(table, "experiment", defaults);
+  table.require_all_read("experiment");
+  return options;
+}
 
 struct StepCosts {
   std::vector<Row> rows;
