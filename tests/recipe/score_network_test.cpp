@@ -1,6 +1,8 @@
 // Recipes whose network is a score.
 #include <gibbsite/core/error.h>
 #include <gibbsite/data/npy.h>
+#include <gibbsite/metric/frechet.h>
+#include <gibbsite/model/classifier.h>
 #include <gibbsite/model/noise_levels.h>
 #include <gibbsite/recipe/build.h>
 #include <gibbsite/recipe/check.h>
@@ -232,6 +234,43 @@ TEST_F(ScoreNetworkRecipe, SamplesByAnnealedLangevinDynamicsThroughItsLevels) {
   // Chains do not depend on those beside them.
   EXPECT_LE((draw(clamped, 2, rng.at_row(3), {}).x - x.narrow(0, 3, 2).clamp(0, 1)).abs().max().item<double>(), 1e-9);
   EXPECT_THROW(load_run(RunDirectory::open(file("run")), {"sample.clamp=[1, 0]"}, false, {}, logger), RequestError);
+}
+
+TEST_F(ScoreNetworkRecipe, AClassifierJudgesSamples) {
+  Rng rng(6, "labelled");
+  const Tensor images = rng.uniform({64, 8, 8}, at::kDouble);
+  write_npz(file("labelled.npz"), {{"x", images}, {"label", rng.integers({64}, 10)}});
+  std::ofstream(file("judge.toml")) << "seed = 4\ndtype = \"float64\"\n[data]\nname = \"" << file("labelled.npz")
+                                    << "\"\nvalidation = 8\ntest = 8\n[model]\nname = \"classifier\"\nfilters = 2\n"
+                                       "features = 4\n[train]\nsteps = 2\nbatch_size = 8\n[objective]\n"
+                                       "name = \"cross_entropy\"\n";
+  train_recipe(request("judge", "judge"), {});
+  train_recipe(request("images", "run", {"data.name=" + file("labelled.npz")}), {});
+  EvaluateRequest asked;
+  asked.run = file("run");
+  asked.metrics = {"frechet_classifier", "digit_criterion"};
+  asked.set = {"evaluate.samples=12", "evaluate.classifier=" + file("judge")};
+  const std::vector<Row> rows = evaluate_run(asked, {}).rows;
+  ASSERT_EQ(rows.size(), 3u);
+  EXPECT_EQ(rows[0].metric, "frechet_classifier");
+
+  Logger logger;
+  const Parts parts = load_run(RunDirectory::open(file("run")), {}, true, {}, logger);
+  const Parts judge = load_run(RunDirectory::open(file("judge")), {}, false, {}, logger);
+  const auto features = [&](const Tensor& x) {
+    const torch::NoGradGuard no_graph;
+    return dynamic_cast<const Classifier&>(*judge.energy).features(x.view({-1, 1, 8, 8}));
+  };
+  const Tensor drawn = features(draw(parts, 12, Rng(3, "evaluate").stream("samples"), {}).x);
+  const Tensor real = features(parts.data->splits.test.x);
+  EXPECT_NEAR(rows[0].value,
+              gaussian_frechet_distance(drawn.mean(0), at::cov(drawn.t()), real.mean(0), at::cov(real.t())),
+              1e-9 * rows[0].value);
+  EXPECT_GT(rows[0].value, 0);
+  EXPECT_GT(rows[0].standard_error, 0);
+  // Only a classifier judges.
+  asked.set.back() = "evaluate.classifier=" + file("run");
+  EXPECT_NE(failure<RequestError>([&] { evaluate_run(asked, {}); }).find("is no classifier"), std::string::npos);
 }
 
 TEST_F(ScoreNetworkRecipe, ResumeHasTheBitsOfAnUninterruptedRun) {
