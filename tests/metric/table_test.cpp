@@ -41,6 +41,14 @@ TEST(MetricTable, EveryEntryIsDescribedAndRuns) {
       EXPECT_FALSE(value.metric.empty());
       EXPECT_FALSE(value.unit.empty());
     }
+    // It says whether a score network has what it needs.
+    MetricInput without = input;
+    without.energy = nullptr;
+    without.jet = nullptr;
+    if (entry.needs_energy)
+      EXPECT_THROW(entry.evaluate(without), RequestError) << entry.name;
+    else
+      EXPECT_NO_THROW(entry.evaluate(without)) << entry.name;
     // Without any input the error names the metric.
     try {
       entry.evaluate(MetricInput());
