@@ -1,12 +1,19 @@
 #include <gibbsite/model/classifier.h>
+#include <gibbsite/model/conv_decoder.h>
+#include <gibbsite/model/conv_latent_score.h>
+#include <gibbsite/model/decoder.h>
 #include <gibbsite/model/dkef.h>
 #include <gibbsite/model/energy.h>
+#include <gibbsite/model/latent_score.h>
+#include <gibbsite/model/mlp_decoder.h>
 #include <gibbsite/model/mlp_energy.h>
+#include <gibbsite/model/mlp_latent_score.h>
 #include <gibbsite/model/mlp_score.h>
 #include <gibbsite/model/ncsn.h>
 #include <gibbsite/model/nice.h>
 #include <gibbsite/model/quadratic_energy.h>
 #include <gibbsite/model/residual_energy.h>
+#include <gibbsite/model/score_estimator.h>
 
 namespace gibbsite {
 namespace {
@@ -19,6 +26,21 @@ std::unique_ptr<Energy> from_config(const Config& config, const ModelContext& co
 template <class Options, std::unique_ptr<ScoreNetwork> (*make)(const Options&, const ModelContext&)>
 std::unique_ptr<ScoreNetwork> score_from_config(const Config& config, const ModelContext& context) {
   return make(read_options<Options>(config, "score"), context);
+}
+
+template <class Options, std::unique_ptr<Decoder> (*make)(const Options&, const LatentContext&)>
+std::unique_ptr<Decoder> decoder_from_config(const Config& config, const LatentContext& context) {
+  return make(read_options<Options>(config, "decoder"), context);
+}
+
+template <class Options, std::unique_ptr<LatentScore> (*make)(const Options&, const LatentContext&)>
+std::unique_ptr<LatentScore> latent_score_from_config(const Config& config, const LatentContext& context) {
+  return make(read_options<Options>(config, "score"), context);
+}
+
+template <class Options, std::unique_ptr<ScoreEstimator> (*make)(const Options&)>
+std::unique_ptr<ScoreEstimator> estimator_from_config(const Config& config) {
+  return make(read_options<Options>(config, "score"));
 }
 
 }  // namespace
@@ -44,6 +66,40 @@ const Table<MakeScore>& score_table() {
       // clang-format off
       {"mlp", "multi-layer perceptron on flattened points", "finite-difference score matching, section 4", score_from_config<MlpScoreOptions, make_mlp_score>, describe_options<MlpScoreOptions>, Settings::table({{"hidden", Settings::array({Settings(4), Settings(4)})}})},
       {"ncsn", "conditional RefineNet of images, told the noise level", "finite-difference score matching, Table 5; Song and Ermon 2019", score_from_config<NcsnOptions, make_ncsn>, describe_options<NcsnOptions>, Settings::table({{"filters", Settings(2)}, {"levels", Settings(2)}})},
+      // clang-format on
+  };
+  return table;
+}
+
+const Table<MakeDecoder>& decoder_table() {
+  using Settings = Config;
+  static const Table<MakeDecoder> table = {
+      // clang-format off
+      {"mlp", "multi-layer perceptron", "Kingma and Welling 2014", decoder_from_config<MlpDecoderOptions, make_mlp_decoder>, describe_options<MlpDecoderOptions>, Settings::table({{"hidden", Settings::array({Settings(4)})}})},
+      {"conv", "transposed convolutions to an image", "finite-difference score matching, Table 6", decoder_from_config<ConvDecoderOptions, make_conv_decoder>, describe_options<ConvDecoderOptions>, Settings::table({{"filters", Settings(2)}, {"stages", Settings(1)}})},
+      // clang-format on
+  };
+  return table;
+}
+
+const Table<MakeLatentScore>& latent_score_table() {
+  using Settings = Config;
+  static const Table<MakeLatentScore> table = {
+      // clang-format off
+      {"conditional_mlp", "grad log q(h | v) by a multi-layer perceptron of v and h", "Song et al. 2019", latent_score_from_config<MlpLatentScoreOptions, make_conditional_mlp_score>, describe_options<MlpLatentScoreOptions>, Settings::table({{"hidden", Settings::array({Settings(4)})}})},
+      {"aggregate_mlp", "grad log q(h) by a multi-layer perceptron of h", "Song et al. 2019", latent_score_from_config<MlpLatentScoreOptions, make_aggregate_mlp_score>, describe_options<MlpLatentScoreOptions>, Settings::table({{"hidden", Settings::array({Settings(4)})}})},
+      {"conditional_conv", "grad log q(h | v) by strided convolutions of an image and the code as a channel", "Song et al. 2019", latent_score_from_config<ConvLatentScoreOptions, make_conditional_conv_score>, describe_options<ConvLatentScoreOptions>, Settings::table({{"filters", Settings(2)}, {"stages", Settings(1)}, {"features", Settings(4)}})},
+      {"aggregate_conv", "grad log q(h) by strided convolutions of the code as an image", "Song et al. 2019", latent_score_from_config<ConvLatentScoreOptions, make_aggregate_conv_score>, describe_options<ConvLatentScoreOptions>, Settings::table({{"filters", Settings(2)}, {"stages", Settings(1)}, {"features", Settings(4)}})},
+      // clang-format on
+  };
+  return table;
+}
+
+const Table<MakeScoreEstimator>& score_estimator_table() {
+  static const Table<MakeScoreEstimator> table = {
+      // clang-format off
+      {"stein", "ridge regression on Stein's identity", "Li and Turner 2018", estimator_from_config<SteinEstimatorOptions, make_stein_estimator>, describe_options<SteinEstimatorOptions>},
+      {"spectral", "expansion in leading eigenfunctions of the kernel", "Shi, Sun and Zhu 2018", estimator_from_config<SpectralEstimatorOptions, make_spectral_estimator>, describe_options<SpectralEstimatorOptions>},
       // clang-format on
   };
   return table;

@@ -1,0 +1,33 @@
+// q(h | v): laws of a latent variable given what is seen.
+#pragma once
+
+#include <gibbsite/core/random.h>
+#include <gibbsite/core/registry.h>
+#include <gibbsite/core/tensor.h>
+#include <gibbsite/model/latent_context.h>
+
+#include <functional>
+#include <memory>
+
+namespace gibbsite {
+
+class Posterior {
+ public:
+  virtual ~Posterior() = default;
+  /// [B, *event] -> [particles, B, K], differentiable in the parameters (and in v) with the noise fixed. Particle l of
+  /// example b draws from row b at offset l, so that the first particles are the same however many follow.
+  virtual Tensor sample(const Tensor& v, std::int64_t particles, Rng& rng) const = 0;
+  /// log q(h | v), normalised: [L, B, K] -> [L, B]. Throws RequestError where it has no formula.
+  virtual Tensor log_prob(const Tensor& v, const Tensor& h) const;
+  /// Whether log_prob has one.
+  virtual bool has_log_prob() const { return false; }
+  /// For the optimiser and checkpoints only.
+  virtual torch::nn::Module& module() = 0;
+  /// K.
+  virtual std::int64_t latent_size() const = 0;
+};
+
+using MakePosterior = std::function<std::unique_ptr<Posterior>(const Config& options, const LatentContext& context)>;
+const Table<MakePosterior>& posterior_table();
+
+}  // namespace gibbsite

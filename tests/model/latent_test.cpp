@@ -1,0 +1,180 @@
+// Decoders, scores of codes, priors.
+#include <gibbsite/core/error.h>
+#include <gibbsite/model/conv_decoder.h>
+#include <gibbsite/model/conv_latent_score.h>
+#include <gibbsite/model/decoder.h>
+#include <gibbsite/model/latent_energy.h>
+#include <gibbsite/model/latent_score.h>
+#include <gibbsite/model/mlp_decoder.h>
+#include <gibbsite/model/mlp_latent_score.h>
+#include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/nn/module.h>
+#include <torch/types.h>
+
+#include <cmath>
+
+namespace gibbsite {
+namespace {
+
+LatentContext context_for(const Shape& event, std::int64_t latent, at::ScalarType dtype = at::kDouble) {
+  LatentContext context;
+  context.event = event;
+  context.latent_size = latent;
+  context.init = Rng(3, "init");
+  context.dtype = dtype;
+  return context;
+}
+
+std::int64_t parameters(torch::nn::Module& module) {
+  std::int64_t sum = 0;
+  for (const Tensor& p : module.parameters()) sum += p.numel();
+  return sum;
+}
+
+// 784+32-256-256-32, 32-256-256-784 and 32-256-256-32 with biases (protocol sheet 5.9 and 6.2: 283 k, 276 k, 82 k).
+TEST(PublishedSizes, OfTheNetworksOfMnist) {
+  const LatentContext context = context_for({28, 28}, 32, at::kFloat);
+  EXPECT_EQ(parameters(make_conditional_mlp_score({}, context)->module()), 283168);
+  EXPECT_EQ(parameters(make_mlp_decoder({}, context)->module()), 275728);
+  EXPECT_EQ(parameters(make_aggregate_mlp_score({}, context)->module()), 82464);
+}
+
+// 64x64 colour images (8.7 M, 4.6 M, 8.7 M).
+TEST(PublishedSizes, OfTheNetworksOfCelebA) {
+  const LatentContext context = context_for({3, 64, 64}, 32, at::kFloat);
+  auto score = make_conditional_conv_score({}, context);
+  EXPECT_EQ(parameters(score->module()), 8654560);
+  EXPECT_EQ(parameters(make_aggregate_conv_score({}, context)->module()), 8654560 - 3 * 64 * 25);
+  auto decoder = make_conv_decoder({}, context);
+  EXPECT_EQ(parameters(decoder->module()), 4576387);
+  const torch::NoGradGuard no_grad;
+  Rng rng(1, "h");
+  const Tensor h = rng.normal({1, 32}, at::kFloat), v = decoder->mean(h);
+  EXPECT_EQ(v.sizes(), (Shape{1, 3, 64, 64}));
+  EXPECT_EQ(score->given(v)->at(h, rng).value.sizes(), h.sizes());
+  EXPECT_THROW(make_conv_decoder({}, context_for({3, 60, 64}, 32)), RequestError);
+}
+
+// Contract over the table: v [B, *event] and h [L, B, K] -> [L, B], particles and examples apart, densities normalised.
+TEST(DecoderTable, Contract) {
+  for (const Entry<MakeDecoder>& entry : decoder_table()) {
+    auto decoder = entry.make(entry.smallest, context_for({1, 2, 2}, 3));
+    EXPECT_EQ(decoder->latent_size(), 3);
+    EXPECT_EQ(decoder->event(), (Shape{1, 2, 2}));
+    const Tensor v = Rng(1, "v").uniform({4, 1, 2, 2}, at::kDouble).gt(0.5).to(at::kDouble);
+    const Tensor h = Rng(1, "h").normal({5, 4, 3}, at::kDouble);
+    const Tensor log_prob = decoder->log_prob(v, h);
+    ASSERT_EQ(log_prob.sizes(), (Shape{5, 4}));
+    EXPECT_EQ(decoder->mean(h[0]).sizes(), (Shape{4, 1, 2, 2}));
+    Tensor changed = h.clone();
+    changed[2][1] += 1;
+    const Tensor difference = (decoder->log_prob(v, changed) - log_prob).abs();
+    EXPECT_GT(difference[2][1].item<double>(), 0);
+    EXPECT_EQ(difference.sum().item<double>(), difference[2][1].item<double>());
+  }
+}
+
+TEST(MlpDecoder, BernoulliProbabilitiesSumToOneAndClampBounds) {
+  MlpDecoderOptions options;
+  options.hidden = {4};
+  auto decoder = make_mlp_decoder(options, context_for({3}, 2));
+  const Tensor h = Rng(1, "h").normal({1, 1, 2}, at::kDouble);
+  double total = 0;
+  Tensor mean = torch::zeros({3}, at::kDouble);
+  for (int bits = 0; bits < 8; ++bits) {
+    const Tensor v = torch::tensor({double(bits & 1), double(bits >> 1 & 1), double(bits >> 2)}, at::kDouble);
+    const double p = std::exp(decoder->log_prob(v.unsqueeze(0), h).item<double>());
+    total += p;
+    mean += p * v;
+  }
+  EXPECT_NEAR(total, 1, 1e-12);
+  EXPECT_TRUE(at::allclose(decoder->mean(h[0])[0], mean, 1e-12, 1e-12));
+
+  options.clamp = 0.1;
+  auto clamped = make_mlp_decoder(options, context_for({3}, 2));
+  const Tensor far = 1000 * h;
+  EXPECT_GE(clamped->log_prob(torch::zeros({1, 3}, at::kDouble), far).item<double>(), 3 * std::log(0.1) - 1e-9);
+}
+
+TEST(MlpDecoder, GaussianLawIsThatOfItsMean) {
+  MlpDecoderOptions options;
+  options.hidden = {4};
+  options.law = "gaussian";
+  options.log_deviation = -0.602;
+  options.squash = "tanh";
+  auto decoder = make_mlp_decoder(options, context_for({3}, 2));
+  const Tensor h = Rng(1, "h").normal({2, 5, 2}, at::kDouble), v = Rng(1, "v").normal({5, 3}, at::kDouble);
+  const double deviation = std::exp(-0.602);
+  for (std::int64_t l = 0; l < 2; ++l) {
+    const Tensor mean = decoder->mean(h[l]);
+    EXPECT_LT(mean.abs().max().item<double>(), 1);
+    const Tensor expected =
+        -0.5 * ((v - mean) / deviation).square().sum(1) - 3 * std::log(deviation * std::sqrt(2 * M_PI));
+    EXPECT_TRUE(at::allclose(decoder->log_prob(v, h)[l], expected, 1e-10, 1e-10));
+  }
+}
+
+TEST(LatentPrior, NormalDensityScoreAndSamples) {
+  const auto prior = make_normal_prior(2);
+  const Tensor h = Rng(1, "h").normal({4, 3, 2}, at::kDouble).requires_grad_(true);
+  EXPECT_TRUE(at::allclose(prior->energy(h), 0.5 * h.square().sum(-1) + std::log(2 * M_PI), 1e-12, 1e-12));
+  const Tensor score = -torch::autograd::grad({prior->energy(h).sum()}, {h})[0];
+  EXPECT_TRUE(at::allclose(prior->score(h), score, 1e-12, 1e-12));
+  Rng rng(2, "prior");
+  const Tensor x = prior->sample(4000, h.detach(), rng);
+  EXPECT_EQ(x.sizes(), (Shape{4000, 2}));
+  EXPECT_NEAR(x.square().mean().item<double>(), 1, 4 * std::sqrt(2.0 / 8000));
+}
+
+TEST(LatentEnergy, OfADecoderIsBothTerms) {
+  MlpDecoderOptions options;
+  options.hidden = {4};
+  auto decoder = make_mlp_decoder(options, context_for({3}, 2));
+  const auto prior = make_normal_prior(2);
+  const auto joint = make_decoder_energy(*decoder, *prior);
+  const Tensor h = Rng(1, "h").normal({2, 5, 2}, at::kDouble), v = torch::ones({5, 3}, at::kDouble);
+  const Tensor expected = -decoder->log_prob(v, h) + prior->energy(h);
+  EXPECT_TRUE(at::allclose(joint->joint(v, h), expected, 1e-12, 1e-12));
+}
+
+// Contract over the table: v is fixed row by row and taken k times over, jets are along h, parameters have gradients.
+TEST(LatentScoreTable, Contract) {
+  for (const Entry<MakeLatentScore>& entry : latent_score_table()) {
+    auto score = entry.make(entry.smallest, context_for({1, 2, 2}, 3));
+    const Tensor v = Rng(1, "v").normal({4, 1, 2, 2}, at::kDouble), h = Rng(1, "h").normal({8, 3}, at::kDouble);
+    Rng rng(1, "score");
+    const auto given = score->given(v);
+    const Tensor value = given->at(h, rng).value;
+    ASSERT_EQ(value.sizes(), h.sizes());
+    EXPECT_TRUE(at::allclose(value.narrow(0, 4, 4), given->at(h.narrow(0, 4, 4), rng).value, 1e-12, 1e-12));
+    ASSERT_TRUE(score->has_jet() && given->has_jet());
+    const Tensor u = Rng(2, "u").normal(h.sizes(), at::kDouble);
+    const double step = 1e-5;
+    const Tensor slope = (given->at(h + step * u, rng).value - given->at(h - step * u, rng).value) / (2 * step);
+    EXPECT_TRUE(at::allclose(given->at(seed_jet(h, u, 1), rng)->slice(1), slope, 1e-6, 1e-7)) << entry.name;
+    for (const Tensor& g : torch::autograd::grad({given->at(h, rng).pullback(u)}, score->module().parameters()))
+      EXPECT_GT(g.abs().max().item<double>(), 0) << entry.name;
+    EXPECT_FALSE(score->layers().empty());
+
+    if (entry.name.find("mlp") == std::string::npos) continue;
+    Config stock = entry.smallest;
+    stock.set("operations", Config("stock"));
+    const auto same = entry.make(stock, context_for({1, 2, 2}, 3));
+    EXPECT_TRUE(at::allclose(same->given(v)->at(h, rng).value, value, 1e-12, 1e-12)) << entry.name;
+  }
+}
+
+TEST(LatentScore, ConditionalOnesDependOnV) {
+  auto score = make_conditional_mlp_score({}, context_for({1, 2, 2}, 3));
+  const Tensor v = Rng(1, "v").normal({4, 1, 2, 2}, at::kDouble), h = Rng(1, "h").normal({4, 3}, at::kDouble);
+  Rng rng(1, "score");
+  Tensor changed = v.clone();
+  changed[2] += 1;
+  const Tensor difference = (score->given(changed)->at(h, rng).value - score->given(v)->at(h, rng).value).abs().amax(1);
+  EXPECT_GT(difference[2].item<double>(), 0);
+  for (const int row : {0, 1, 3}) EXPECT_EQ(difference[row].item<double>(), 0);
+}
+
+}  // namespace
+}  // namespace gibbsite

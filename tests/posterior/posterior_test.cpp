@@ -1,0 +1,86 @@
+#include <gibbsite/core/error.h>
+#include <gibbsite/posterior/implicit.h>
+#include <gibbsite/posterior/posterior.h>
+#include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/nn/module.h>
+#include <torch/types.h>
+
+#include <cmath>
+
+namespace gibbsite {
+namespace {
+
+LatentContext context_for(const Shape& event, std::int64_t latent, at::ScalarType dtype = at::kDouble) {
+  LatentContext context;
+  context.event = event;
+  context.latent_size = latent;
+  context.init = Rng(3, "init");
+  context.dtype = dtype;
+  return context;
+}
+
+// Contract over the table: shapes, rows apart, fewer particles are the first of more, draws repeat, gradients of parameters.
+TEST(PosteriorTable, Contract) {
+  const Tensor v = Rng(1, "v").normal({4, 1, 2, 2}, at::kDouble);
+  for (const Entry<MakePosterior>& entry : posterior_table()) {
+    auto posterior = entry.make(entry.smallest, context_for({1, 2, 2}, 3));
+    EXPECT_EQ(posterior->latent_size(), 3);
+    const auto draw = [&](const Tensor& at, std::int64_t particles) {
+      Rng rng(2, "draw");
+      return posterior->sample(at, particles, rng);
+    };
+    const Tensor h = draw(v, 5);
+    ASSERT_EQ(h.sizes(), (Shape{5, 4, 3})) << entry.name;
+    EXPECT_TRUE(torch::equal(draw(v, 5), h)) << entry.name;
+    EXPECT_TRUE(at::allclose(draw(v, 2), h.narrow(0, 0, 2), 1e-12, 1e-12)) << entry.name;
+    EXPECT_GT((h[0] - h[1]).abs().min().item<double>(), 0) << entry.name;
+    Tensor changed = v.clone();
+    changed[2] += 1;
+    const Tensor difference = (draw(changed, 5) - h).abs().amax({0, 2});
+    EXPECT_GT(difference[2].item<double>(), 0) << entry.name;
+    for (const int row : {0, 1, 3}) EXPECT_EQ(difference[row].item<double>(), 0) << entry.name;
+    for (const Tensor& g : torch::autograd::grad({h.square().sum()}, posterior->module().parameters()))
+      EXPECT_GT(g.abs().max().item<double>(), 0) << entry.name;
+    if (!posterior->has_log_prob()) {
+      EXPECT_THROW(posterior->log_prob(v, h), RequestError) << entry.name;
+      continue;
+    }
+    // The density integrates to one, by importance sampling from N(0, 4 I).
+    const Tensor one = v.narrow(0, 0, 1);
+    const Tensor many = 2 * Rng(4, "many").normal({200000, 1, 3}, at::kDouble);
+    const Tensor ratio =
+        (posterior->log_prob(one, many) + many.square().sum(-1) / 8 + 1.5 * std::log(2 * M_PI * 4)).exp();
+    const double error = (ratio.std() / std::sqrt(200000.0)).item<double>();
+    EXPECT_LT(error, 0.01) << entry.name;
+    EXPECT_NEAR(ratio.mean().item<double>(), 1, 4 * error) << entry.name;
+  }
+}
+
+TEST(ImplicitPosterior, SizesOfMnistAndDeterministicCodes) {
+  const LatentContext context = context_for({28, 28}, 32, at::kFloat);
+  const auto count = [](torch::nn::Module& module) {
+    std::int64_t sum = 0;
+    for (const Tensor& p : module.parameters()) sum += p.numel();
+    return sum;
+  };
+  ImplicitPosteriorOptions options;
+  EXPECT_EQ(count(make_implicit_posterior(options, context)->module()), 283168);
+  options.noise = 0;
+  auto code = make_implicit_posterior(options, context);
+  EXPECT_EQ(count(code->module()), 274976);
+  Rng rng(1, "draw");
+  const Tensor h = code->sample(Rng(1, "v").uniform({3, 28, 28}, at::kFloat), 2, rng);
+  ASSERT_EQ(h.sizes(), (Shape{2, 3, 32}));
+  EXPECT_TRUE(torch::equal(h[0], h[1]));
+  const LatentContext faces = context_for({3, 64, 64}, 32, at::kFloat);
+  ConvImplicitPosteriorOptions conv;
+  EXPECT_EQ(count(make_conv_implicit_posterior(conv, faces)->module()), 8654560);
+  conv.noise = 0;
+  EXPECT_EQ(count(make_conv_implicit_posterior(conv, faces)->module()), 8654560 - 135168 - 64 * 25);
+  options.hidden = {};
+  EXPECT_THROW(make_implicit_posterior(options, context), RequestError);
+}
+
+}  // namespace
+}  // namespace gibbsite
