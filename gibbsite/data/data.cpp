@@ -66,6 +66,9 @@ void build_pipeline(const Config& config, Data& data) {
   Pipeline& pipeline = data.pipeline;
   if (options.logit && options.scale != "unit")
     throw RequestError(origin_of(config, "logit"), "data.logit needs values in [0, 1]", "set data.scale = \"unit\"");
+  if (options.binarise && options.scale != "unit")
+    throw RequestError(origin_of(config, "binarise"), "data.binarise needs values in [0, 1]",
+                       "set data.scale = \"unit\"");
   if (options.logit && options.logit_alpha + options.clamp < 1e-12)
     throw RequestError(origin_of(config, "logit_alpha"), "the logit of 0 and 1 is infinite",
                        "set data.logit_alpha or data.clamp");
@@ -91,6 +94,7 @@ void build_pipeline(const Config& config, Data& data) {
   if (options.scale == "standardise") pipeline.append(fit_standardise(fitted()));
   if (options.scale == "whiten") pipeline.append(fit_whiten(fitted()));
   if (options.uniform_noise > 0) pipeline.append(make_dequantise(options.uniform_noise, -options.uniform_noise / 2));
+  if (options.binarise) pipeline.append(make_binarise());
   if (options.logit && options.clamp > 0) pipeline.append(make_clamp(options.clamp, 1 - options.clamp));
   if (options.logit) pipeline.append(make_logit(options.logit_alpha));
   if (options.noise > 0 && !data.density) pipeline.append(make_jitter(options.noise));

@@ -31,6 +31,7 @@ struct DataOptions {
   bool dequantise = false;
   bool dequantise_gaps = false;
   double uniform_noise = 0;
+  bool binarise = false;
   bool logit = false;
   double logit_alpha = 1e-6;
   double clamp = 0;
@@ -71,6 +72,7 @@ struct DataOptions {
              "add to every column uniform noise on [−g, g], g the median gap between its different values");
     o.option("uniform_noise", uniform_noise, "width w of uniform noise on (-w/2, w/2] added after scaling",
              non_negative());
+    o.option("binarise", binarise, "make every value in [0, 1] a bit, 1 with that probability; needs scale = \"unit\"");
     o.option("logit", logit, "logit of values in [0, 1]; needs scale = \"unit\"");
     o.only_if(logit).option("logit_alpha", logit_alpha, "logit(alpha + (1 - 2 alpha) x)", between(0, 0.49));
     o.only_if(logit).option("clamp", clamp, "values are moved into [clamp, 1 - clamp] before the logit",

@@ -149,6 +149,14 @@ class Jitter : public Noise {
   double sigma_;
 };
 
+class Binarise : public Noise {
+ public:
+  std::string kind() const override { return "binarise"; }
+  Tensor prepare(const Tensor& x, Rng& rng) const override {
+    return rng.uniform(x.sizes(), x).le(x).to(x.scalar_type());
+  }
+};
+
 class Clamp : public Transform {
  public:
   Clamp(double low, double high) : low_(low), high_(high) {}
@@ -290,6 +298,7 @@ TransformPointer fit_gap_dequantise(const Tensor& x) {
   return std::make_shared<GapDequantise>(gap.view(event_shape(x)));
 }
 
+TransformPointer make_binarise() { return std::make_shared<Binarise>(); }
 TransformPointer make_jitter(double sigma) { return std::make_shared<Jitter>(sigma); }
 TransformPointer make_pad(std::int64_t margin, double value) { return std::make_shared<Pad>(margin, value); }
 TransformPointer make_reshape(const Shape& from, const Shape& to) { return std::make_shared<Reshape>(from, to); }
@@ -310,6 +319,7 @@ const std::vector<TransformEntry>& transform_table() {
        }},
       {"clamp", "values outside a range moved to its edge",
        [](C c, S) { return make_clamp(find_setting(c, "low").real(), find_setting(c, "high").real()); }},
+      {"binarise", "bits with the values as probabilities", [](C, S) { return make_binarise(); }},
       {"jitter", "Gaussian noise", [](C c, S) { return make_jitter(find_setting(c, "sigma").real()); }},
       {"pad", "a margin around images",
        [](C c, S) { return make_pad(find_setting(c, "margin").integer(), find_setting(c, "value").real()); }},

@@ -63,6 +63,8 @@ TransformPointer fit_gap_dequantise(const Tensor& x);
 /// min(max(x, low), high). What lies outside moves to the edge, so the law of the result has atoms there; the inverse is
 /// the identity and log_abs_det 0.
 TransformPointer make_clamp(double low, double high);
+/// Values in [0, 1] become 1 with that probability and else 0; the identity but for `prepare`.
+TransformPointer make_binarise();
 /// N(0, sigma^2) noise; the identity but for `prepare`.
 TransformPointer make_jitter(double sigma);
 /// Pads the last two dimensions by `margin` on every side with `value`; inverse crops.

@@ -154,6 +154,26 @@ TEST(Noise, IsIndexedByRowAndHasTheStatedLaw) {
   EXPECT_NEAR(all.var().item<double>(), variance, 4 * std::sqrt((fourth - variance * variance) / 40000));
 }
 
+TEST(Binarise, MakesBitsWithTheValuesAsProbabilities) {
+  Pipeline pipeline;
+  pipeline.append(make_binarise());
+  EXPECT_TRUE(pipeline.has_noise());
+  const std::int64_t rows = 20000;
+  const Tensor p = torch::tensor({0.0, 0.25, 0.9, 1.0}, torch::kDouble), x = p.expand({rows, 4}).contiguous();
+  EXPECT_TRUE(torch::equal(pipeline.forward(x), x));
+  const Tensor bits = pipeline.prepare(x, Rng(1, "bits"));
+  EXPECT_TRUE(((bits == 0) | (bits == 1)).all().item<bool>());
+  const Tensor share = bits.mean(0);
+  for (const int sure : {0, 3}) EXPECT_EQ(share[sure].item<double>(), p[sure].item<double>());
+  for (const int drawn : {1, 2}) {
+    const double truth = p[drawn].item<double>();
+    EXPECT_NEAR(share[drawn].item<double>(), truth, 4 * std::sqrt(truth * (1 - truth) / rows));
+  }
+  EXPECT_FALSE(torch::equal(bits, pipeline.prepare(x, Rng(1, "bits").at_step(1))));
+  const Pipeline restored = Pipeline::restore(pipeline.config(), pipeline.state());
+  EXPECT_TRUE(torch::equal(restored.prepare(x, Rng(1, "bits")), bits));
+}
+
 TEST(Dequantise, GapsAreMediansOfSortedDifferentValues) {
   // Gaps of the first column 1, 1, 4: median 1; of the second 0.5 and 2: 1.25; the third is constant.
   const Tensor x = torch::tensor({{0.0, 1.0, 7.0}, {2.0, 1.5, 7.0}, {1.0, 1.0, 7.0}, {6.0, 3.5, 7.0}, {6.0, 3.5, 7.0}},
