@@ -4,8 +4,13 @@
 #include <gibbsite/core/random.h>
 #include <gibbsite/core/registry.h>
 #include <gibbsite/core/tensor.h>
+#include <gibbsite/model/decoder.h>
 #include <gibbsite/model/energy.h>
+#include <gibbsite/model/latent_prior.h>
+#include <gibbsite/model/latent_score.h>
 #include <gibbsite/model/score.h>
+#include <gibbsite/model/score_estimator.h>
+#include <gibbsite/posterior/posterior.h>
 #include <gibbsite/sampler/kernel.h>
 
 #include <functional>
@@ -48,10 +53,20 @@ class Objective {
   virtual bool needs_density() const { return needs_second_derivative(); }
 };
 
+/// The parts of a latent-variable model. Null members are absent.
+struct LatentParts {
+  const Posterior* encoder = nullptr;
+  const Decoder* decoder = nullptr;
+  const LatentPrior* prior = nullptr;
+  const LatentScore* score = nullptr;         ///< of the encoder's law
+  const ScoreEstimator* estimator = nullptr;  ///< in place of a score network
+};
+
 /// What an objective may be built from. Null members are absent; an objective that needs one throws RequestError.
 struct ObjectiveParts {
   Energy* energy = nullptr;
   ScoreNetwork* score = nullptr;
+  LatentParts latent;
   /// The sampler of [objective.sampler], else that of the recipe, else null. Asking for it reads its options.
   std::function<std::shared_ptr<const Kernel>()> kernel;
   Tensor data_example;  ///< [1, *event], for shapes and dtype
