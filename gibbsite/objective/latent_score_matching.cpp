@@ -20,7 +20,7 @@ class LatentScoreMatching : public Objective {
     }
     return sliced_score_loss(options_, true, *score_.given(batch.x), h, {}, batch.progress, rng);
   }
-  bool needs_second_derivative() const override { return false; }
+  bool differentiates_score() const override { return true; }
 
  private:
   LatentScoreMatchingOptions options_;

@@ -5,6 +5,7 @@
 #include <gibbsite/recipe/derivative_cost.h>
 #include <gibbsite/recipe/dkef_experiment.h>
 #include <gibbsite/recipe/gradient_error.h>
+#include <gibbsite/recipe/implicit_autoencoder.h>
 #include <gibbsite/recipe/ncsn_experiment.h>
 #include <gibbsite/recipe/nice_experiment.h>
 #include <gibbsite/recipe/out_of_distribution.h>
@@ -36,6 +37,10 @@ const std::vector<Experiment>& experiment_table() {
        "finite-difference score matching, Table 4", reproduce_out_of_distribution},
       {"fd/ncsn", "a noise-conditional score network of MNIST by nested passes, finite differences and jets",
        "finite-difference score matching, Table 5", reproduce_ncsn},
+      {"fd/implicit-vae", "variational auto-encoders of MNIST with an implicit encoder, entropies by five scores",
+       "finite-difference score matching, Table 6", reproduce_implicit_vae},
+      {"fd/implicit-wae", "Wasserstein auto-encoders of MNIST, the entropy of their codes by five scores",
+       "finite-difference score matching, Table 6", reproduce_implicit_wae},
   };
   return table;
 }

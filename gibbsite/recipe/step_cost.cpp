@@ -60,13 +60,12 @@ Config take_experiment_table(std::vector<std::string>& set) {
 
 StepCosts measure_steps(const Parts& parts, const std::vector<TimedMethod>& methods,
                         const std::vector<TimedRatio>& ratios, const StepCostSettings& settings) {
-  const Threads threads(settings.threads);
   Batch batch;
   batch.x = parts.data->loader(parts.dtype).batch(0, settings.batch_size).x.to(parts.device);
   batch.global_size = batch.x.size(0);
   std::map<std::string, Trained> trained;  // by the text of the model's settings
   std::vector<std::unique_ptr<Objective>> objectives;
-  std::vector<Work> work;
+  std::vector<TimedWork> work;
   for (const TimedMethod& method : methods) {
     const std::string network = parts.network_table();
     Config tables = Config::table({{network, parts.resolved.at_table(network)}});
@@ -86,19 +85,31 @@ StepCosts measure_steps(const Parts& parts, const std::vector<TimedMethod>& meth
     objectives.push_back(
         find_entry(objective_table(), "objective", name->string(), method.slug).make(objective, objective_parts));
     const ClippingOptions clipping = parts.phases.front().clipping.value_or(parts.train.clipping);
-    work.emplace_back([&batch, &part, clipping, objective = objectives.back().get()] {
+    TimedWork timed;
+    timed.slug = method.slug;
+    timed.published = method.published;
+    timed.work = [&batch, &part, clipping, objective = objectives.back().get()] {
       Rng rng(2, "step");
       const Tensor loss = (*objective)(batch, rng).backward;
       const std::vector<Tensor> parameters = part.network.module().parameters();
       std::vector<Tensor> gradients = torch::autograd::grad({loss}, parameters, {}, {}, false, true);
       clip_gradients(gradients, clipping);
       part.optimizer->step(gradients, 0);
-    });
+    };
+    work.push_back(std::move(timed));
   }
+  return measure_work(work, ratios, settings, data_name(parts));
+}
 
+StepCosts measure_work(const std::vector<TimedWork>& work, const std::vector<TimedRatio>& ratios,
+                       const StepCostSettings& settings, const std::string& dataset) {
+  const Threads threads(settings.threads);
   TimingSettings timing;
   timing.rounds = settings.rounds;
-  const std::vector<Timing> timings = time_interleaved(work, timing);
+  std::vector<Work> pieces;
+  pieces.reserve(work.size());
+  for (const TimedWork& timed : work) pieces.push_back(timed.work);
+  const std::vector<Timing> timings = time_interleaved(pieces, timing);
   StepCosts costs;
   std::map<std::string, std::size_t> place;
   std::vector<double> peaks;
@@ -106,7 +117,7 @@ StepCosts measure_steps(const Parts& parts, const std::vector<TimedMethod>& meth
                        const char* unit) -> Row& {
     Row row;
     row.method = method;
-    row.dataset = data_name(parts);
+    row.dataset = dataset;
     row.metric = metric;
     row.value = value;
     row.standard_error = error;
@@ -116,14 +127,14 @@ StepCosts measure_steps(const Parts& parts, const std::vector<TimedMethod>& meth
     return costs.rows.back();
   };
   const double unknown = std::numeric_limits<double>::quiet_NaN();
-  for (std::size_t i = 0; i < methods.size(); ++i) {
-    const std::string& slug = methods[i].slug;
+  for (std::size_t i = 0; i < work.size(); ++i) {
+    const std::string& slug = work[i].slug;
     place[slug] = i;
     const Estimate seconds = timings[i].seconds;
-    add(slug, "seconds_per_step", seconds.value, seconds.standard_error, "s").published = methods[i].published;
-    const auto counted = static_cast<double>(count_multiply_adds(work[i]).total);
+    add(slug, "seconds_per_step", seconds.value, seconds.standard_error, "s").published = work[i].published;
+    const auto counted = static_cast<double>(count_multiply_adds(pieces[i]).total);
     add(slug, "multiply_adds", counted, unknown, "multiply-adds");
-    peaks.push_back(static_cast<double>(peak_bytes(work[i])));
+    peaks.push_back(static_cast<double>(peak_bytes(pieces[i])));
     add(slug, "peak_bytes", peaks.back(), unknown, "bytes");
     costs.summary.push_back(fmt::format("{}: {:.1f} ms per step, {:.3g} multiply-adds, {:.1f} MB", slug,
                                         1e3 * seconds.value, counted, peaks.back() / 1e6));
@@ -131,7 +142,9 @@ StepCosts measure_steps(const Parts& parts, const std::vector<TimedMethod>& meth
   for (const TimedRatio& ratio : ratios) {
     const std::size_t of = place.at(ratio.of), against = place.at(ratio.against);
     const Estimate time = time_ratio(timings[of], timings[against]);
-    add(ratio.of, "time_ratio", time.value, time.standard_error, "1").settings["against"] = ratio.against;
+    Row& row = add(ratio.of, "time_ratio", time.value, time.standard_error, "1");
+    row.settings["against"] = ratio.against;
+    row.published = ratio.published;
     const double memory = peaks[of] / peaks[against];
     add(ratio.of, "memory_ratio", memory, unknown, "1").settings["against"] = ratio.against;
     costs.summary.push_back(fmt::format("{} / {}: time {}, memory {:.3f}", ratio.of, ratio.against,

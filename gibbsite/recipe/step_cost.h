@@ -1,6 +1,7 @@
 // What a training step of several methods costs, interleaved in one run: the tables of step times of every experiment.
 #pragma once
 
+#include <gibbsite/metric/cost.h>
 #include <gibbsite/recipe/build.h>
 #include <gibbsite/report/rows.h>
 
@@ -21,6 +22,14 @@ struct TimedMethod {
 /// Time and memory of `of` are divided by those of `against`; both are slugs.
 struct TimedRatio {
   std::string of, against;
+  std::optional<double> published = std::nullopt;  ///< of the times
+};
+
+/// Any work to time under a slug.
+struct TimedWork {
+  std::string slug;
+  Work work;
+  std::optional<double> published = std::nullopt;  ///< seconds
 };
 
 struct StepCostSettings {
@@ -62,11 +71,14 @@ struct StepCosts {
   std::vector<std::string> summary;  ///< lines for a person
 };
 
-/// Loss, gradient of all parameters, clipping and optimiser step of the first phase of `parts`, at learning rate 0 so that
+/// All of `work` interleaved on settings.threads threads. Rows: seconds_per_step (median of rounds), multiply_adds and
+/// peak_bytes (live tensors beyond those alive before) of each, time_ratio (median over rounds of the ratio within a round)
+/// and memory_ratio of every ratio with `against`.
+StepCosts measure_work(const std::vector<TimedWork>& work, const std::vector<TimedRatio>& ratios,
+                       const StepCostSettings& settings, const std::string& dataset);
+
+/// measure_work of training steps: loss, gradient of all parameters, clipping and optimiser step of the first phase of `parts`, at learning rate 0 so that
 /// every round does the same work; methods with the same model settings share one model and one optimiser.
-/// Rows: seconds_per_step (median of rounds), multiply_adds and peak_bytes (live tensors beyond parameters and
-/// optimiser state) of every method, time_ratio (median over rounds of the ratio within a round) and memory_ratio of every
-/// ratio with `against`.
 StepCosts measure_steps(const Parts& parts, const std::vector<TimedMethod>& methods,
                         const std::vector<TimedRatio>& ratios, const StepCostSettings& settings);
 
