@@ -128,6 +128,9 @@ ModelContext model_context(const Parts& parts) {
 }
 
 void build_model(const Config& recipe, Parts& parts) {
+  if (recipe.contains("encoder"))
+    throw RequestError(recipe.find("encoder")->origin(), "auto-encoders are trained by experiments",
+                       "gibbsite reproduce fd/implicit-vae");
   recipe.declare_key("model");
   recipe.declare_key("score");
   if (recipe.contains("score")) {
