@@ -11,6 +11,7 @@
 #include <torch/types.h>
 
 #include <map>
+#include <memory>
 
 namespace gibbsite {
 namespace {
@@ -58,47 +59,50 @@ Config take_experiment_table(std::vector<std::string>& set) {
   return tables.at_table("experiment");
 }
 
-StepCosts measure_steps(const Parts& parts, const std::vector<TimedMethod>& methods,
-                        const std::vector<TimedRatio>& ratios, const StepCostSettings& settings) {
+std::vector<TimedWork> training_steps(const Parts& parts, const std::vector<TimedMethod>& methods,
+                                      std::int64_t batch_size) {
   Batch batch;
-  batch.x = parts.data->loader(parts.dtype).batch(0, settings.batch_size).x.to(parts.device);
+  batch.x = parts.data->loader(parts.dtype).batch(0, batch_size).x.to(parts.device);
   batch.global_size = batch.x.size(0);
-  std::map<std::string, Trained> trained;  // by the text of the model's settings
-  std::vector<std::unique_ptr<Objective>> objectives;
+  std::map<std::string, std::shared_ptr<const Trained>> trained;  // by the text of the model's settings
   std::vector<TimedWork> work;
   for (const TimedMethod& method : methods) {
     const std::string network = parts.network_table();
     Config tables = Config::table({{network, parts.resolved.at_table(network)}});
     for (const std::string& assignment : method.set) apply_override(tables, assignment);
     const Config& table = tables.at_table(network);
-    const std::string key = write_toml(table);
-    if (trained.count(key) == 0) trained.emplace(key, make_trained(parts, table));
-    const Trained& part = trained.at(key);
+    std::shared_ptr<const Trained>& part = trained[write_toml(table)];
+    if (!part) part = std::make_shared<const Trained>(make_trained(parts, table));
     ObjectiveParts objective_parts;
-    objective_parts.energy = part.network.energy.get();
-    objective_parts.score = part.network.score.get();
-    objective_parts.batch_size = settings.batch_size;
+    objective_parts.energy = part->network.energy.get();
+    objective_parts.score = part->network.score.get();
+    objective_parts.batch_size = batch_size;
     objective_parts.rng = parts.rng("objective");
-    const Config& objective = tables.at_table("objective");
-    const Config* name = objective.find("name");
+    const Config& options = tables.at_table("objective");
+    const Config* name = options.find("name");
     if (!name) throw RequestError(method.slug, "names no objective");
-    objectives.push_back(
-        find_entry(objective_table(), "objective", name->string(), method.slug).make(objective, objective_parts));
+    const std::shared_ptr<const Objective> objective =
+        find_entry(objective_table(), "objective", name->string(), method.slug).make(options, objective_parts);
     const ClippingOptions clipping = parts.phases.front().clipping.value_or(parts.train.clipping);
     TimedWork timed;
     timed.slug = method.slug;
     timed.published = method.published;
-    timed.work = [&batch, &part, clipping, objective = objectives.back().get()] {
+    timed.work = [batch, part, clipping, objective] {
       Rng rng(2, "step");
       const Tensor loss = (*objective)(batch, rng).backward;
-      const std::vector<Tensor> parameters = part.network.module().parameters();
+      const std::vector<Tensor> parameters = part->network.module().parameters();
       std::vector<Tensor> gradients = torch::autograd::grad({loss}, parameters, {}, {}, false, true);
       clip_gradients(gradients, clipping);
-      part.optimizer->step(gradients, 0);
+      part->optimizer->step(gradients, 0);
     };
     work.push_back(std::move(timed));
   }
-  return measure_work(work, ratios, settings, data_name(parts));
+  return work;
+}
+
+StepCosts measure_steps(const Parts& parts, const std::vector<TimedMethod>& methods,
+                        const std::vector<TimedRatio>& ratios, const StepCostSettings& settings) {
+  return measure_work(training_steps(parts, methods, settings.batch_size), ratios, settings, data_name(parts));
 }
 
 StepCosts measure_work(const std::vector<TimedWork>& work, const std::vector<TimedRatio>& ratios,

@@ -77,8 +77,13 @@ struct StepCosts {
 StepCosts measure_work(const std::vector<TimedWork>& work, const std::vector<TimedRatio>& ratios,
                        const StepCostSettings& settings, const std::string& dataset);
 
-/// measure_work of training steps: loss, gradient of all parameters, clipping and optimiser step of the first phase of `parts`, at learning rate 0 so that
-/// every round does the same work; methods with the same model settings share one model and one optimiser.
+/// One training step per method: loss, gradient of all parameters, clipping and optimiser step of the first phase of
+/// `parts` on the first batch, at learning rate 0 so that every call does the same work. Methods with the same model settings
+/// share one model and one optimiser; the work owns them.
+std::vector<TimedWork> training_steps(const Parts& parts, const std::vector<TimedMethod>& methods,
+                                      std::int64_t batch_size);
+
+/// measure_work of training_steps.
 StepCosts measure_steps(const Parts& parts, const std::vector<TimedMethod>& methods,
                         const std::vector<TimedRatio>& ratios, const StepCostSettings& settings);
 
