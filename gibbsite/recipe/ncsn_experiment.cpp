@@ -57,7 +57,7 @@ Scale scale_of(const std::string& name) {
   }
   scale.options.batch_size = 16;
   if (name == "desk") {
-    scale.judge = {"train.steps=1500"};
+    scale.judge = {"train.steps=1000"};
     return scale;
   }
   scale.set = {"data.name=cifar10", "data.validation=5000", "score.filters=128", "train.batch_size=128"};
