@@ -121,12 +121,14 @@ class Runner {
  public:
   Runner(const ExperimentContext& context, const Ports& ports)
       : context_(context), ports_(ports), scale_(scale_of(context.scale)) {
+    std::vector<std::string> slugs = {kStock};
+    for (const Method& method : methods()) slugs.emplace_back(method.slug);
+    std::vector<std::string> set = context.set;
+    only_ = take_method(set, slugs);
     Config evaluation = Config::table();
-    for (const std::string& assignment : context.set) {
+    for (const std::string& assignment : set) {
       if (assignment.rfind("data=", 0) == 0)
         scale_.names = {assignment.substr(5)};
-      else if (assignment.rfind("method=", 0) == 0)
-        only_ = assignment.substr(7);
       else if (assignment.rfind("evaluation.", 0) == 0)
         apply_override(evaluation, assignment.substr(11));
       else
@@ -134,10 +136,6 @@ class Runner {
     }
     scale_.evaluation = read_options<Evaluation>(evaluation, "evaluation", scale_.evaluation);
     evaluation.require_all_read("evaluation");
-    std::vector<std::string> slugs = {kStock};
-    for (const Method& method : methods()) slugs.emplace_back(method.slug);
-    if (!only_.empty() && std::find(slugs.begin(), slugs.end(), only_) == slugs.end())
-      throw RequestError("--set", fmt::format("unknown method '{}'", only_), name_hint(only_, slugs));
   }
 
   ExperimentOutcome run() {

@@ -198,12 +198,12 @@ class Runner {
  public:
   Runner(const Family& family, const ExperimentContext& context, const Ports& ports)
       : family_(family), context_(context), ports_(ports), scale_(scale_of(context.scale, family)) {
+    std::vector<std::string> slugs, asked = context.set, set;
+    for (const Method& method : kMethods) slugs.emplace_back(method.slug);
+    only_ = take_method(asked, slugs);
     Config evaluation = Config::table();
-    std::vector<std::string> set;
-    for (const std::string& assignment : context.set) {
-      if (assignment.rfind("method=", 0) == 0)
-        only_ = assignment.substr(7);
-      else if (assignment.rfind("particles=", 0) == 0)
+    for (const std::string& assignment : asked) {
+      if (assignment.rfind("particles=", 0) == 0)
         scale_.particles = parse_value(assignment.substr(10), "--set particles").integer();
       else if (assignment.rfind("evaluation.", 0) == 0)
         apply_override(evaluation, assignment.substr(11));
@@ -217,10 +217,6 @@ class Runner {
     scale_.evaluation = read_options<Evaluation>(evaluation, "evaluation", scale_.evaluation);
     evaluation.require_all_read("evaluation");
     scale_.set.insert(scale_.set.end(), set.begin(), set.end());
-    std::vector<std::string> slugs;
-    for (const Method& method : kMethods) slugs.emplace_back(method.slug);
-    if (!only_.empty() && std::find(slugs.begin(), slugs.end(), only_) == slugs.end())
-      throw RequestError("--set", fmt::format("unknown method '{}'", only_), name_hint(only_, slugs));
     const Config recipe = recipe_for(kMethods[0]);
     const GeneralOptions general = read_options<GeneralOptions>(recipe, "recipe");
     data_ = make_data(recipe.at_table("data"), Rng(static_cast<std::uint64_t>(general.seed), "data"), context.path);

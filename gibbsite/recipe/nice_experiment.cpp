@@ -145,6 +145,9 @@ StepCosts cost(const ExperimentContext& context, const Scale& scale, const StepC
 ExperimentOutcome reproduce_nice(const ExperimentContext& asked, const Ports& ports) {
   const Scale scale = scale_of(asked.scale);
   ExperimentContext context = asked;
+  std::vector<std::string> slugs;
+  for (const Method& method : methods()) slugs.emplace_back(method.slug);
+  const std::string only = take_method(context.set, slugs);
   TrainedExperimentOptions options;
   options.batch_size = scale.cost_batch;
   options.rounds = scale.rounds;
@@ -154,7 +157,7 @@ ExperimentOutcome reproduce_nice(const ExperimentContext& asked, const Ports& po
   for (std::size_t first = 0, last; first < all.size(); first = last) {
     // The lines of one slug are added together: `measured` knows slugs only.
     for (last = first; last < all.size() && std::string(all[last].slug) == all[first].slug;) ++last;
-    if (context.measured(all[first].slug, "mnist", "nll")) continue;
+    if ((!only.empty() && only != all[first].slug) || context.measured(all[first].slug, "mnist", "nll")) continue;
     std::vector<Row> rows;
     for (std::size_t m = first; m < last; ++m)
       for (const double noise : kNoises) {
@@ -185,7 +188,7 @@ ExperimentOutcome reproduce_nice(const ExperimentContext& asked, const Ports& po
       }
     context.add(rows);
   }
-  if (options.cost() && !context.measured("mle", "mnist", "seconds_per_step")) {
+  if (options.cost() && only.empty() && !context.measured("mle", "mnist", "seconds_per_step")) {
     const StepCosts costs = cost(context, scale, options);
     context.add(costs.rows);
     outcome.summary.insert(outcome.summary.end(), costs.summary.begin(), costs.summary.end());

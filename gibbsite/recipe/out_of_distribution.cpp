@@ -124,6 +124,9 @@ std::vector<Row> detect(const ExperimentContext& context, const Ports& ports, co
 ExperimentOutcome reproduce_out_of_distribution(const ExperimentContext& asked, const Ports& ports) {
   const Scale scale = scale_of(asked.scale);
   ExperimentContext context = asked;
+  std::vector<std::string> slugs;
+  for (const Method& method : methods()) slugs.emplace_back(method.slug);
+  const std::string only = take_method(context.set, slugs);
   TrainedExperimentOptions options;
   options.batch_size = scale.cost_batch;
   options.rounds = scale.rounds;
@@ -135,12 +138,13 @@ ExperimentOutcome reproduce_out_of_distribution(const ExperimentContext& asked, 
   for (const Method& method : methods()) {
     timed.push_back({method.slug, method.set});
     timed.back().set.insert(timed.back().set.begin(), "objective.name=mdsm");
-    if (!options.quality() || context.measured(method.slug, data, "auroc")) continue;
+    if (!options.quality() || (!only.empty() && only != method.slug)) continue;
+    if (context.measured(method.slug, data, "auroc")) continue;
     if (ports.interrupt->requested()) throw Interrupted("reproduce", fmt::format("stopped before {}", method.slug));
     ports.logger->info(method.slug);
     context.add(detect(context, ports, scale, method, outcome.summary));
   }
-  if (!options.cost() || context.measured("dsm", data, "seconds_per_step")) return outcome;
+  if (!options.cost() || !only.empty() || context.measured("dsm", data, "seconds_per_step")) return outcome;
   const StepCosts costs =
       measure_steps(parts, timed, {{"dsm", "fd-dsm"}, {"dsm", "dsm-stock"}, {"dsm-stock", "fd-dsm"}}, options);
   context.add(costs.rows);

@@ -1,6 +1,7 @@
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
 #include <gibbsite/core/error.h>
+#include <gibbsite/core/text.h>
 #include <gibbsite/metric/cost.h>
 #include <gibbsite/recipe/parse.h>
 #include <gibbsite/recipe/step_cost.h>
@@ -10,6 +11,7 @@
 #include <torch/nn/module.h>
 #include <torch/types.h>
 
+#include <algorithm>
 #include <map>
 #include <memory>
 
@@ -57,6 +59,22 @@ Config take_experiment_table(std::vector<std::string>& set) {
   }
   set = std::move(others);
   return tables.at_table("experiment");
+}
+
+std::string take_method(std::vector<std::string>& set, const std::vector<std::string>& slugs) {
+  const std::string key = "method=";
+  std::string method;
+  std::vector<std::string> others;
+  for (const std::string& assignment : set) {
+    if (assignment.rfind(key, 0) == 0)
+      method = assignment.substr(key.size());
+    else
+      others.push_back(assignment);
+  }
+  if (!method.empty() && std::find(slugs.begin(), slugs.end(), method) == slugs.end())
+    throw RequestError("--set", fmt::format("unknown method '{}'", method), name_hint(method, slugs));
+  set = std::move(others);
+  return method;
 }
 
 std::vector<TimedWork> training_steps(const Parts& parts, const std::vector<TimedMethod>& methods,

@@ -66,6 +66,10 @@ Options take_experiment_options(std::vector<std::string>& set, const Options& de
   return options;
 }
 
+/// Takes the assignment "method=NAME" out of `set`: the one method of an experiment that is asked for, "" for all. Throws
+/// RequestError for a name that is not in `slugs`.
+std::string take_method(std::vector<std::string>& set, const std::vector<std::string>& slugs);
+
 struct StepCosts {
   std::vector<Row> rows;
   std::vector<std::string> summary;  ///< lines for a person
