@@ -105,4 +105,22 @@ AisResult annealed_importance(const Target& from, const Target& to, const Tensor
   return result;
 }
 
+AisResult annealed_importance(const AnnealingPath& path, const Tensor& x, std::int64_t temperatures, const Rng& rng,
+                              const Ports& ports) {
+  const torch::NoGradGuard no_grad;
+  AisResult result;
+  result.log_weights = torch::zeros({x.size(0)}, torch::dtype(torch::kDouble).device(x.device()));
+  result.x = x.detach();
+  result.acceptance = 1;
+  const auto beta = [&](std::int64_t k) { return static_cast<double>(k) / static_cast<double>(temperatures); };
+  for (std::int64_t k = 0; k < temperatures; ++k) {
+    if (ports.interrupt->requested()) throw Interrupted("ais", "stopped between temperatures");
+    result.log_weights += path.energy(result.x, beta(k)).to(torch::kDouble);
+    result.log_weights -= path.energy(result.x, beta(k + 1)).to(torch::kDouble);
+    Rng own = rng.at_step(static_cast<std::uint64_t>(k));
+    result.x = path.transition(result.x, beta(k + 1), own);
+  }
+  return result;
+}
+
 }  // namespace gibbsite

@@ -55,4 +55,16 @@ std::vector<double> annealing_temperatures(const AisOptions& options);
 AisResult annealed_importance(const Target& from, const Target& to, const Tensor& x, const AisOptions& options,
                               const Rng& rng, const Ports& ports = {});
 
+/// Laws p_β ∝ exp(-energy(x, β)), β from 0 to 1, and a transition that leaves p_β as it is: a Gibbs sweep of a model whose
+/// latent variables are annealed too, say.
+struct AnnealingPath {
+  std::function<Tensor(const Tensor& x, double beta)> energy;                ///< [N, *event] -> [N]
+  std::function<Tensor(const Tensor& x, double beta, Rng& rng)> transition;  ///< like x, without graph
+};
+
+/// The same along a path, with `temperatures` evenly spaced values of β after 0 and one transition at each. x: exact samples
+/// at β = 0. Transition k draws from rng.at_step(k); acceptance is 1 and step_size 0.
+AisResult annealed_importance(const AnnealingPath& path, const Tensor& x, std::int64_t temperatures, const Rng& rng,
+                              const Ports& ports = {});
+
 }  // namespace gibbsite

@@ -4,6 +4,9 @@
 #include <gibbsite/model/decoder.h>
 #include <gibbsite/model/dkef.h>
 #include <gibbsite/model/energy.h>
+#include <gibbsite/model/gaussian_latent.h>
+#include <gibbsite/model/grbm.h>
+#include <gibbsite/model/latent_energy.h>
 #include <gibbsite/model/latent_score.h>
 #include <gibbsite/model/mlp_decoder.h>
 #include <gibbsite/model/mlp_energy.h>
@@ -21,6 +24,11 @@ namespace {
 template <class Options, std::unique_ptr<Energy> (*make)(const Options&, const ModelContext&)>
 std::unique_ptr<Energy> from_config(const Config& config, const ModelContext& context) {
   return make(read_options<Options>(config, "model"), context);
+}
+
+template <class Base, class Model, class Options>
+std::unique_ptr<Base> own_marginal(const Config& config, const ModelContext& context) {
+  return std::make_unique<Model>(read_options<Options>(config, "model"), context);
 }
 
 template <class Options, std::unique_ptr<ScoreNetwork> (*make)(const Options&, const ModelContext&)>
@@ -55,6 +63,19 @@ const Table<MakeEnergy>& energy_table() {
       {"quadratic", "k ‖x - m‖² / 2 with trainable k", "closed-form test case", from_config<QuadraticEnergyOptions, make_quadratic_energy>, describe_options<QuadraticEnergyOptions>, Settings::table()},
       {"dkef", "deep kernel exponential family, its weights solved in closed form", "Wenliang et al. 2019; finite-difference score matching, Table 1", from_config<DkefOptions, make_dkef>, describe_options<DkefOptions>, Settings::table({{"inducing", Settings(4)}, {"features", Settings(3)}, {"hidden", Settings::array({Settings(4)})}})},
       {"classifier", "convolutional classifier; as an energy -log Σ exp(logits)", "judge of image samples", from_config<ClassifierOptions, make_classifier>, describe_options<ClassifierOptions>, Settings::table({{"filters", Settings(2)}, {"features", Settings(4)}})},
+      {"grbm", "Gaussian-Bernoulli restricted Boltzmann machine, its latent variables summed out", "VaGES, Eq. 15", own_marginal<Energy, Grbm, GrbmOptions>, describe_options<GrbmOptions>, Settings::table({{"latent_size", Settings(2)}})},
+      {"gaussian_latent", "Gaussian model of v and h, its latent variables integrated out", "VaGES, Figure 1 (b)", own_marginal<Energy, GaussianLatent, GaussianLatentOptions>, describe_options<GaussianLatentOptions>, Settings::table({{"latent_size", Settings(2)}})},
+      // clang-format on
+  };
+  return table;
+}
+
+const Table<MakeLatentModel>& latent_model_table() {
+  using Settings = Config;
+  static const Table<MakeLatentModel> table = {
+      // clang-format off
+      {"grbm", "Gaussian-Bernoulli restricted Boltzmann machine", "VaGES, Eq. 15", own_marginal<LatentModel, Grbm, GrbmOptions>, describe_options<GrbmOptions>, Settings::table({{"latent_size", Settings(2)}})},
+      {"gaussian_latent", "Gaussian model of v and h, everything in closed form", "VaGES, Figure 1 (b)", own_marginal<LatentModel, GaussianLatent, GaussianLatentOptions>, describe_options<GaussianLatentOptions>, Settings::table({{"latent_size", Settings(2)}})},
       // clang-format on
   };
   return table;
