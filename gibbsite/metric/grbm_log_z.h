@@ -1,0 +1,28 @@
+// log ∫ exp(-F) of a Gaussian-Bernoulli machine: exact by enumeration where that is possible, else by annealed importance
+// sampling with Gibbs sweeps from the machine without couplings (VaGES's code; protocol sheet 6).
+#pragma once
+
+#include <gibbsite/metric/ais.h>
+#include <gibbsite/model/grbm.h>
+
+namespace gibbsite {
+
+/// Scales W and c by β. One transition is a sweep v -> h -> v. The machine must outlive it.
+AnnealingPath annealing_path(const Grbm& machine);
+
+struct GrbmAisOptions {
+  std::int64_t chains = 2000;
+  std::int64_t temperatures = 1999;
+  void declare(OptionVisitor& o) {
+    o.option("chains", chains, "independent chains", at_least(2));
+    o.option("temperatures", temperatures, "evenly spaced values of β after 0", at_least(1));
+  }
+};
+
+/// A stochastic lower bound, hence of log-likelihoods a stochastic upper bound, with its standard error.
+LogMean annealed_log_z(const Grbm& machine, const GrbmAisOptions& options, const Rng& rng, const Ports& ports = {});
+
+/// Exact, with standard error 0, up to Grbm::kMostEnumerated latent variables; annealed beyond.
+Estimate log_z(const Grbm& machine, const GrbmAisOptions& options, const Rng& rng, const Ports& ports = {});
+
+}  // namespace gibbsite

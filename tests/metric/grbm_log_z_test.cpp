@@ -1,0 +1,64 @@
+#include <gibbsite/metric/grbm_log_z.h>
+#include <gtest/gtest.h>
+#include <torch/nn/module.h>
+#include <torch/types.h>
+
+#include <cmath>
+
+namespace gibbsite {
+namespace {
+
+Grbm machine(std::int64_t visible, std::int64_t latent, double scale, at::ScalarType dtype) {
+  ModelContext context;
+  context.event = {visible};
+  context.init = Rng(3, "init");
+  context.dtype = dtype;
+  GrbmOptions options;
+  options.latent_size = latent;
+  options.initial = "normal";
+  options.initial_deviation = scale;
+  Grbm made(options, context);
+  const at::NoGradGuard no_grad;
+  made.module().named_parameters()["log_deviation"].fill_(-0.2);
+  return made;
+}
+
+// Acceptance check 4 of the sheet: within 0.02 of enumeration for four latent variables; and of the machine in float32.
+TEST(GrbmLogZ, AnnealingAgreesWithEnumeration) {
+  GrbmAisOptions options;
+  options.temperatures = 400;
+  for (const at::ScalarType dtype : {at::kDouble, at::kFloat}) {
+    const Grbm grbm = machine(2, 4, 1.0, dtype);
+    const double truth = grbm.log_z().item<double>();
+    const LogMean annealed = annealed_log_z(grbm, options, Rng(5, "ais"));
+    EXPECT_LT(annealed.log_mean.standard_error, 0.01);
+    EXPECT_NEAR(annealed.log_mean.value, truth, 4 * annealed.log_mean.standard_error);
+    EXPECT_NEAR(annealed.log_mean.value, truth, 0.02);
+    // Far from the start: the couplings carry a good part of the sum.
+    EXPECT_GT(std::abs(truth - grbm.base_log_z().item<double>()), 0.3);
+    const Estimate exact = log_z(grbm, options, Rng(5, "ais"));
+    EXPECT_EQ(exact.value, truth);
+    EXPECT_EQ(exact.standard_error, 0);
+  }
+}
+
+// Latent variables without couplings to v sum out: 30 of them are beyond enumeration and known all the same.
+TEST(GrbmLogZ, AnnealsBeyondEnumeration) {
+  Grbm grbm = machine(2, 30, 0.7, at::kDouble);
+  auto parameters = grbm.module().named_parameters();
+  const at::NoGradGuard no_grad;
+  parameters["weight"].zero_();
+  GrbmAisOptions options;
+  options.chains = 500;
+  options.temperatures = 400;
+  const Tensor bias = parameters["latent_bias"];
+  const double truth = (bias.exp().log1p().sum() + 2 * (std::log(2 * M_PI) / 2 - 0.2)).item<double>();
+  EXPECT_NEAR(log_z(grbm, options, Rng(5, "ais")).value, truth, 1e-9);
+  const Grbm coupled = machine(2, 30, 0.4, at::kDouble);
+  const Estimate one = log_z(coupled, options, Rng(5, "ais")), other = log_z(coupled, options, Rng(6, "ais"));
+  EXPECT_GT(one.standard_error, 0);
+  EXPECT_NEAR(one.value, other.value, 4 * std::hypot(one.standard_error, other.standard_error));
+}
+
+}  // namespace
+}  // namespace gibbsite
