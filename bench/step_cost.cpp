@@ -63,7 +63,7 @@ void run(const std::string& workload, std::int64_t rounds) {
     const std::vector<Tensor> parameters = energies.back()->module().parameters();
     parameter_bytes = 0;
     for (const Tensor& p : parameters) parameter_bytes += p.numel() * 4;
-    work.push_back([&batch, parameters, objective = objectives.back().get()] {
+    work.emplace_back([&batch, parameters, objective = objectives.back().get()] {
       Rng rng(2, "step");
       torch::autograd::grad({(*objective)(batch, rng).backward}, parameters, {}, {}, false, true);
     });
@@ -89,6 +89,7 @@ void run(const std::string& workload, std::int64_t rounds) {
     std::abort();
   };
   std::vector<double> peaks;
+  peaks.reserve(work.size());
   for (const Work& step : work) peaks.push_back(static_cast<double>(peak_bytes(step)));
   for (std::size_t i = 0; i < methods.size(); ++i) {
     std::string ratios;
