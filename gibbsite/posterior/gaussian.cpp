@@ -7,18 +7,22 @@
 namespace gibbsite {
 namespace {
 
+struct Moments {
+  Tensor mean, deviation;  // [B, K] each
+};
+
 class Gaussian : public Posterior {
  public:
-  Gaussian(Parameters parameters, Mlp body, std::int64_t latent_size)
-      : parameters_(std::move(parameters)), body_(std::move(body)), latent_size_(latent_size) {}
+  Gaussian(Parameters parameters, std::function<Moments(const Tensor&)> moments, std::int64_t latent_size)
+      : parameters_(std::move(parameters)), moments_(std::move(moments)), latent_size_(latent_size) {}
   Tensor sample(const Tensor& v, std::int64_t particles, Rng& rng) const override {
-    const auto [mean, deviation] = moments(v);
-    return mean + deviation * rng.normal_particles({particles, v.size(0), latent_size_}, v);
+    const Moments q = moments_(v);
+    return q.mean + q.deviation * rng.normal_particles({particles, v.size(0), latent_size_}, v);
   }
   Tensor log_prob(const Tensor& v, const Tensor& h) const override {
-    const auto [mean, deviation] = moments(v);
+    const Moments q = moments_(v);
     const double constant = 0.5 * static_cast<double>(latent_size_) * std::log(2 * M_PI);
-    return -0.5 * ((h - mean) / deviation).square().sum(-1) - deviation.log().sum(-1) - constant;
+    return -0.5 * ((h - q.mean) / q.deviation).square().sum(-1) - q.deviation.log().sum(-1) - constant;
   }
   bool has_log_prob() const override { return true; }
   torch::nn::Module& module() override { return parameters_.module(); }
@@ -26,14 +30,8 @@ class Gaussian : public Posterior {
 
  private:
   Parameters parameters_;
-  Mlp body_;
+  std::function<Moments(const Tensor&)> moments_;
   std::int64_t latent_size_;
-
-  std::pair<Tensor, Tensor> moments(const Tensor& v) const {
-    const Tensor both = body_.forward(v.flatten(1));
-    const Tensor deviation = activate(Activation::kSoftplus, both.narrow(1, latent_size_, latent_size_).contiguous());
-    return {both.narrow(1, 0, latent_size_), deviation};
-  }
 };
 
 }  // namespace
@@ -46,8 +44,20 @@ std::unique_ptr<Posterior> make_gaussian_posterior(const GaussianPosteriorOption
   shape.hidden = options.hidden;
   shape.output = 2 * context.latent_size;
   shape.activation = activation_from_name(options.activation);
-  Mlp body(parameters, "encoder", shape);
-  return std::make_unique<Gaussian>(parameters, std::move(body), context.latent_size);
+  const auto moments = [body = Mlp(parameters, "encoder", shape), size = context.latent_size,
+                        exponential = options.deviation == "exp"](const Tensor& v) {
+    const Tensor both = body.forward(v.flatten(1)), raw = both.narrow(1, size, size).contiguous();
+    return Moments{both.narrow(1, 0, size), exponential ? raw.exp() : activate(Activation::kSoftplus, raw)};
+  };
+  return std::make_unique<Gaussian>(parameters, moments, context.latent_size);
+}
+
+std::unique_ptr<Posterior> make_exact_posterior(const GaussianLatent& model) {
+  const auto moments = [&model](const Tensor& v) {
+    const Tensor mean = model.latent_mean(v);
+    return Moments{mean, torch::ones_like(mean.detach())};
+  };
+  return std::make_unique<Gaussian>(Parameters(Rng(0, "none"), at::kFloat, at::kCPU), moments, model.latent_size());
 }
 
 }  // namespace gibbsite

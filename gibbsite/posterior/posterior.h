@@ -21,6 +21,8 @@ class Posterior {
   virtual Tensor log_prob(const Tensor& v, const Tensor& h) const;
   /// Whether log_prob has one.
   virtual bool has_log_prob() const { return false; }
+  /// Whether h lies in {0, 1}^K, so that log_prob is the logarithm of a mass. Samples may be relaxed into the cube.
+  virtual bool discrete() const { return false; }
   /// For the optimiser and checkpoints only.
   virtual torch::nn::Module& module() = 0;
   /// K.

@@ -1,3 +1,4 @@
+#include <gibbsite/posterior/bernoulli.h>
 #include <gibbsite/posterior/gaussian.h>
 #include <gibbsite/posterior/implicit.h>
 #include <gibbsite/posterior/posterior.h>
@@ -19,6 +20,7 @@ const Table<MakePosterior>& posterior_table() {
       {"implicit", "a network of v and noise; without noise a deterministic code", "Mescheder et al. 2017; finite-difference score matching, Table 6", from_config<ImplicitPosteriorOptions, make_implicit_posterior>, describe_options<ImplicitPosteriorOptions>, Settings::table({{"noise", Settings(2)}, {"hidden", Settings::array({Settings(4)})}})},
       {"implicit_conv", "strided convolutions of an image and noise; without noise a deterministic code", "finite-difference score matching, Table 6", from_config<ConvImplicitPosteriorOptions, make_conv_implicit_posterior>, describe_options<ConvImplicitPosteriorOptions>, Settings::table({{"noise", Settings(2)}, {"filters", Settings(2)}, {"stages", Settings(1)}, {"features", Settings(4)}})},
       {"gaussian", "N(mean(v), diag deviation(v)²) by a network", "Kingma and Welling 2014", from_config<GaussianPosteriorOptions, make_gaussian_posterior>, describe_options<GaussianPosteriorOptions>, Settings::table({{"hidden", Settings::array({Settings(4)})}})},
+      {"bernoulli", "independent binary variables with logits by a network, relaxed by Gumbel-softmax", "VaGES, section 4.1; Jang et al. 2017", from_config<BernoulliPosteriorOptions, make_bernoulli_posterior>, describe_options<BernoulliPosteriorOptions>},
       // clang-format on
   };
   return table;
