@@ -6,6 +6,7 @@
 #include <gibbsite/core/tensor.h>
 #include <gibbsite/model/decoder.h>
 #include <gibbsite/model/energy.h>
+#include <gibbsite/model/latent_energy.h>
 #include <gibbsite/model/latent_prior.h>
 #include <gibbsite/model/latent_score.h>
 #include <gibbsite/model/score.h>
@@ -60,12 +61,14 @@ struct LatentParts {
   const LatentPrior* prior = nullptr;
   const LatentScore* score = nullptr;         ///< of the encoder's law
   const ScoreEstimator* estimator = nullptr;  ///< in place of a score network
+  const LatentEnergy* joint = nullptr;        ///< E(v, h), of models without a decoder
 };
 
 /// What an objective may be built from. Null members are absent; an objective that needs one throws RequestError.
 struct ObjectiveParts {
   Energy* energy = nullptr;
   ScoreNetwork* score = nullptr;
+  const Score* variational_score = nullptr;  ///< of a latent-variable energy, in place of both
   LatentParts latent;
   /// The sampler of [objective.sampler], else that of the recipe, else null. Asking for it reads its options.
   std::function<std::shared_ptr<const Kernel>()> kernel;

@@ -12,6 +12,7 @@ const Energy& require_energy(const ObjectiveParts& parts, const char* objective)
 
 std::shared_ptr<const Score> require_score(const ObjectiveParts& parts, const char* objective) {
   if (parts.score) return {std::shared_ptr<const Score>(), parts.score};
+  if (parts.variational_score) return {std::shared_ptr<const Score>(), parts.variational_score};
   if (parts.energy) return make_energy_score(*parts.energy);
   throw RequestError("objective", fmt::format("{} needs an energy model or a score network", objective));
 }

@@ -10,8 +10,8 @@ namespace gibbsite {
 /// Throws RequestError naming the objective if there is no energy.
 const Energy& require_energy(const ObjectiveParts& parts, const char* objective);
 
-/// The score network if there is one, else the score of the energy. Throws RequestError naming the objective if there is
-/// neither.
+/// The score network if there is one, else the variational score, else the score of the energy. Throws RequestError naming
+/// the objective if there is none.
 std::shared_ptr<const Score> require_score(const ObjectiveParts& parts, const char* objective);
 
 /// The energy fitted for a problem, with numbers from stream "fit" of rng.

@@ -10,7 +10,10 @@
 #include <gibbsite/objective/noise_contrastive.h>
 #include <gibbsite/objective/objective.h>
 #include <gibbsite/objective/one_sided.h>
+#include <gibbsite/objective/posterior_fit.h>
 #include <gibbsite/objective/score_matching.h>
+#include <gibbsite/objective/stein_discrepancy.h>
+#include <gibbsite/objective/variational_score_matching.h>
 
 namespace gibbsite {
 namespace {
@@ -41,6 +44,10 @@ const Table<MakeObjective>& objective_table() {
       {"autoencoder", "reconstruction and divergence from the prior, the entropy of the codes by a score", "finite-difference score matching, Table 6; Song et al. 2019", from_config<AutoencoderOptions, make_autoencoder>, describe_options<AutoencoderOptions>},
       {"latent_ssm_vr", "variance-reduced sliced score matching of the codes of an encoder", "finite-difference score matching, Table 6", from_config<LatentScoreMatchingOptions, make_latent_score_matching>, describe_options<LatentScoreMatchingOptions>},
       {"latent_fd_ssm", "an upper bound of finite-difference score matching by unbiased estimates of log p(v)", "finite-difference score matching, Eqs. 50 to 53", from_config<LatentFiniteDifferenceOptions, make_latent_finite_difference>, describe_options<LatentFiniteDifferenceOptions>},
+      {"ksd", "kernelised Stein discrepancy of the two halves of a batch", "Liu et al. 2016; VaGES, Eq. 12", from_config<SteinDiscrepancyOptions, make_stein_discrepancy>, describe_options<SteinDiscrepancyOptions>, Settings::table({{"width", Settings(1.0)}})},
+      {"posterior_kl", "fits an encoder to the posterior of a latent-variable energy, minus the evidence bound", "VaGES, Eq. 6", from_config<PosteriorFitOptions, make_posterior_kl>, describe_options<PosteriorFitOptions>},
+      {"posterior_fisher", "the same by the Fisher divergence, for continuous latent variables", "VaGES, Eq. 6", from_config<PosteriorFitOptions, make_posterior_fisher>, describe_options<PosteriorFitOptions>},
+      {"variational_ssm", "sliced score matching of a latent-variable energy, its moments by draws of an encoder", "beyond VaGES", from_config<VariationalScoreMatchingOptions, make_variational_score_matching>, describe_options<VariationalScoreMatchingOptions>},
       {"cross_entropy", "-log softmax(logits)[label], for classifiers", "judge of image samples", from_config<CrossEntropyOptions, make_cross_entropy>, describe_options<CrossEntropyOptions>},
       // clang-format on
   };

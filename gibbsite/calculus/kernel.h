@@ -1,0 +1,18 @@
+// Kernels of pairs of points, with the derivatives that Stein discrepancies need.
+#pragma once
+
+#include <gibbsite/core/tensor.h>
+
+namespace gibbsite {
+
+/// Row b belongs to the pair (x_b, y_b). ∇_y k is minus ∇_x k.
+struct KernelPairs {
+  Tensor value;     ///< k(x, y), [B]
+  Tensor gradient;  ///< ∇_x k, [B, *event]
+  Tensor trace;     ///< tr ∇_x ∇_y k, [B]
+};
+
+/// k(x, y) = exp(-‖x - y‖²/(2 width²)).
+KernelPairs gaussian_kernel_pairs(const Tensor& x, const Tensor& y, double width);
+
+}  // namespace gibbsite
