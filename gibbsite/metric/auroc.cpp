@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/metric/auroc.h>
 #include <torch/csrc/autograd/autograd.h>

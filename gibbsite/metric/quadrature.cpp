@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/metric/quadrature.h>
 #include <torch/types.h>

@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/core/text.h>
 #include <gibbsite/metric/auroc.h>
