@@ -3,6 +3,7 @@
 #include <gibbsite/objective/cross_entropy.h>
 #include <gibbsite/objective/denoising.h>
 #include <gibbsite/objective/diagonal_curvature.h>
+#include <gibbsite/objective/gibbs_divergence.h>
 #include <gibbsite/objective/latent_finite_difference.h>
 #include <gibbsite/objective/latent_score_matching.h>
 #include <gibbsite/objective/maximum_likelihood.h>
@@ -41,6 +42,7 @@ const Table<MakeObjective>& objective_table() {
       {"curvature_propagation", "½‖∇E‖² - Σ of an unbiased Hessian diagonal by curvature propagation", "Martens, Sutskever, Swersky 2012", from_config<DiagonalCurvatureOptions, make_curvature_propagation>, describe_options<DiagonalCurvatureOptions>},
       {"mle", "-log p(x), for models with an exact log density", "finite-difference score matching, Table 3", from_config<MaximumLikelihoodOptions, make_maximum_likelihood>, describe_options<MaximumLikelihoodOptions>},
       {"pcd", "persistent contrastive divergence with a replay buffer", "CEBM; IGEBM", from_config<ContrastiveDivergenceOptions, make_contrastive_divergence>, describe_options<ContrastiveDivergenceOptions>, Settings::table({{"capacity", Settings(64)}, {"steps", Settings(2)}})},
+      {"cd", "contrastive divergence of a Gaussian-Bernoulli machine by Gibbs sweeps, from the data or from kept chains", "Hinton 2002; Tieleman 2008", from_config<GibbsDivergenceOptions, make_gibbs_divergence>, describe_options<GibbsDivergenceOptions>},
       {"autoencoder", "reconstruction and divergence from the prior, the entropy of the codes by a score", "finite-difference score matching, Table 6; Song et al. 2019", from_config<AutoencoderOptions, make_autoencoder>, describe_options<AutoencoderOptions>},
       {"latent_ssm_vr", "variance-reduced sliced score matching of the codes of an encoder", "finite-difference score matching, Table 6", from_config<LatentScoreMatchingOptions, make_latent_score_matching>, describe_options<LatentScoreMatchingOptions>},
       {"latent_fd_ssm", "an upper bound of finite-difference score matching by unbiased estimates of log p(v)", "finite-difference score matching, Eqs. 50 to 53", from_config<LatentFiniteDifferenceOptions, make_latent_finite_difference>, describe_options<LatentFiniteDifferenceOptions>},
