@@ -25,7 +25,7 @@ class ConditionedScore : public LatentScore {
     Given(const Body& body, const Tensor& v) : body_(body), condition_(body.condition(v)) {}
     ScoreEval at(const Tensor& h, Rng&) const override {
       const Tensor value = body_.forward(h, condition_);
-      return {value.detach(), [value](const Tensor& z) { return (value * z).sum(); }};
+      return {value.detach(), [value](const Tensor& z) { return value.mul(z).sum(); }};
     }
     std::optional<Jet> at(const Jet& h, Rng&) const override { return body_.forward(h, condition_); }
     bool has_jet() const override { return true; }
