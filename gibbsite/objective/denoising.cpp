@@ -4,6 +4,8 @@
 #include <gibbsite/objective/support.h>
 #include <torch/types.h>
 
+#include <algorithm>
+
 namespace gibbsite {
 namespace {
 
@@ -80,8 +82,10 @@ class MultiscaleDenoising : public Objective {
     const std::int64_t rows = batch.x.size(0), whole = batch.global_size > 0 ? batch.global_size : rows;
     // The grid runs over the global batch, so that shards of a batch use their own part of it.
     const Tensor position = torch::arange(batch.first_row, batch.first_row + rows, batch.x.options());
-    const double width = whole > 1 ? (options_.sigma_max - options_.sigma_min) / static_cast<double>(whole - 1) : 0;
-    const Tensor level = options_.sigma_min + width * position;
+    const auto last = static_cast<double>(std::max<std::int64_t>(whole - 1, 1));
+    const Tensor level = options_.spacing == "geometric"
+                             ? options_.sigma_min * at::pow(options_.sigma_max / options_.sigma_min, position / last)
+                             : options_.sigma_min + (options_.sigma_max - options_.sigma_min) / last * position;
     const Tensor noise = scale_rows(rng.normal(batch.x.sizes(), batch.x), level);
     const Tensor target = noise / (-options_.sigma * options_.sigma);
     return score_.loss(batch.x + noise, target, 2 * options_.factor / level.square(), batch.progress, rng);

@@ -49,11 +49,12 @@ struct MultiscaleDenoisingOptions : NoisyScoreOptions {
   double sigma_min = 0.05;
   double sigma_max = 1.2;
   double factor = 1e-4;
+  std::string spacing = "linear";
   void declare(OptionVisitor& o) {
     o.option("sigma", sigma, "σ₀, the noise level the model represents", positive());
-    o.option("sigma_min", sigma_min, "smallest noise level; levels are evenly spaced over the global batch",
-             positive());
+    o.option("sigma_min", sigma_min, "smallest noise level; levels are spaced over the global batch", positive());
     o.option("sigma_max", sigma_max, "largest noise level", positive());
+    o.option("spacing", spacing, "the levels, or their logarithms, are evenly spaced", {"linear", "geometric"});
     o.option("factor", factor, "the loss is factor/σ_b² ‖s + n/σ₀²‖²: the paper's constant, twice our definition's ½",
              positive());
     NoisyScoreOptions::declare(o);

@@ -213,6 +213,25 @@ TEST(MultiscaleDenoising, OptimumAndSign) {
   }
 }
 
+// Levels 0.1, 0.2, 0.4, 0.8 by hand, and a batch of one row at the smallest.
+TEST(MultiscaleDenoising, GeometricLevels) {
+  auto energy = make_energy("quadratic", {2}, Config::table({{"stiffness", Config(0.7)}}));
+  const Config options = Config::table({{"spacing", Config("geometric")},
+                                        {"sigma", Config(0.3)},
+                                        {"sigma_min", Config(0.1)},
+                                        {"sigma_max", Config(0.8)},
+                                        {"factor", Config(0.5)}});
+  for (const std::int64_t rows : {4, 1}) {
+    const Tensor x = Rng(5, "x").normal({rows, 2}, at::kDouble);
+    Rng rng(9, "objective");
+    const Tensor level = torch::tensor({0.1, 0.2, 0.4, 0.8}, at::kDouble).narrow(0, 0, rows);
+    const Tensor n = scale_rows(rng.normal(x.sizes(), x), level);
+    const Tensor squared = (-0.7 * (x + n) + n / 0.09).square().sum(1) / level.square();
+    const double expected = 0.5 * squared.mean().item<double>();
+    EXPECT_NEAR(evaluate(*make_objective("mdsm", *energy, options), *energy, x).value, expected, 1e-10 * expected);
+  }
+}
+
 TEST(MultiscaleDenoising, ShardsOfABatchUseTheirPartOfTheGrid) {
   auto energy = make_energy("mlp", {3}, Config::table());
   const Tensor x = Rng(5, "x").normal({8, 3}, at::kDouble);
