@@ -19,9 +19,9 @@ Tensor uniform(at::IntArrayRef sizes) { return Rng(4, "x").uniform(sizes, torch:
 
 std::vector<Case> cases() {
   std::vector<Case> list;
-  const auto add = [&](const std::string& name, const Tensor& x, std::vector<TransformPointer> transforms) {
+  const auto add = [&](const std::string& name, const Tensor& x, const std::vector<TransformPointer>& transforms) {
     Case c{name, {}, x};
-    for (auto& transform : transforms) c.pipeline.append(transform);
+    for (const auto& transform : transforms) c.pipeline.append(transform);
     list.push_back(c);
   };
   const Tensor x = uniform({6, 3});

@@ -54,7 +54,7 @@ TEST(MultiplyAdds, ReversePassesCostWhatTheyCompute) {
                kernel = at::ones({4, 3, 3, 3}).requires_grad_(true);
   const std::int64_t convolution = 2 * 4 * 6 * 6 * 27;
   const MultiplyAdds sums = count_multiply_adds([&] {
-    const Tensor out = at::conv2d(image, kernel, {}, 1, 1);
+    const Tensor out = at::conv2d(image, kernel, Tensor(), 1, 1);
     torch::autograd::grad({out.square().sum()}, {image, kernel});
   });
   EXPECT_EQ(sums.total, 3 * convolution);
@@ -116,6 +116,7 @@ TEST(Timing, MedianAndItsStandardError) {
   EXPECT_TRUE(std::isnan(median_estimate({1}).standard_error));
   // Uniform numbers: the median of n has standard deviation 1 / (2 sqrt(n)).
   std::vector<double> uniform;
+  uniform.reserve(10000);
   for (int i = 0; i < 10000; ++i) uniform.push_back((i * 7919 % 10000) / 10000.0);
   EXPECT_NEAR(median_estimate(uniform).standard_error, 0.005, 0.0002);
 }
