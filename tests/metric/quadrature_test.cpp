@@ -49,7 +49,8 @@ TEST(Quadrature, GaussianMixtureInOneAndTwoDimensions) {
       const std::int64_t top = density.argmax().item<std::int64_t>();
       const double step_x = (result.box.high[0] - result.box.low[0]) / 256;
       const double step_y = (result.box.high[1] - result.box.low[1]) / 256;
-      const auto column = static_cast<double>(top % 257), row = static_cast<double>((top - top % 257) / 257);
+      const std::int64_t whole_rows = top / 257;
+      const auto column = static_cast<double>(top % 257), row = static_cast<double>(whole_rows);
       EXPECT_NEAR(result.box.low[0] + step_x * column, 2.0, 2 * step_x);
       EXPECT_NEAR(result.box.low[1] + step_y * row, -1.5, 2 * step_y);
     }
