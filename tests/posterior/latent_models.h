@@ -48,6 +48,7 @@ inline std::unique_ptr<GaussianLatent> test_gaussian_latent(std::int64_t visible
 /// Gradients behind one another.
 inline Tensor flat(const std::vector<Tensor>& gradients) {
   std::vector<Tensor> rows;
+  rows.reserve(gradients.size());
   for (const Tensor& g : gradients) rows.push_back(g.flatten());
   return at::cat(rows);
 }
