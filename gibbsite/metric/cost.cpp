@@ -1,3 +1,4 @@
+#include <ATen/Parallel.h>
 #include <ATen/record_function.h>
 #include <gibbsite/core/memory.h>
 #include <gibbsite/metric/cost.h>
@@ -166,6 +167,12 @@ Estimate median_estimate(std::vector<double> values) {
   }
   return result;
 }
+
+ThreadCount::ThreadCount(std::int64_t count) : before_(at::get_num_threads()) {
+  if (count > 0) at::set_num_threads(static_cast<int>(count));
+}
+
+ThreadCount::~ThreadCount() { at::set_num_threads(before_); }
 
 std::vector<Timing> time_interleaved(const std::vector<Work>& work, const TimingSettings& settings) {
   std::vector<Timing> result(work.size());

@@ -24,6 +24,18 @@ struct MultiplyAdds {
 /// much as its forward pass.
 MultiplyAdds count_multiply_adds(const Work& work);
 
+/// So many threads while it lives, 0 for those there are. Ratios of single-thread times carry over between machines.
+class ThreadCount {
+ public:
+  explicit ThreadCount(std::int64_t count);
+  ~ThreadCount();
+  ThreadCount(const ThreadCount&) = delete;
+  ThreadCount& operator=(const ThreadCount&) = delete;
+
+ private:
+  int before_;
+};
+
 struct TimingSettings {
   std::int64_t warmup = 1;
   std::int64_t rounds = 9;

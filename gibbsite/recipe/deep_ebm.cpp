@@ -215,20 +215,6 @@ class Contestant {
   }
 };
 
-// A thread count while it lives; 0 leaves it.
-class Threads {
- public:
-  explicit Threads(std::int64_t count) : before_(at::get_num_threads()) {
-    if (count > 0) at::set_num_threads(static_cast<int>(count));
-  }
-  ~Threads() { at::set_num_threads(before_); }
-  Threads(const Threads&) = delete;
-  Threads& operator=(const Threads&) = delete;
-
- private:
-  int before_;
-};
-
 class Rows {
  public:
   explicit Rows(const Shared& shared) : data_(shared.data) {}
@@ -287,7 +273,7 @@ void cost_part(const Shared& shared, const ExperimentContext& context, const Por
                  static_cast<double>(one->steps()) / static_cast<double>(total));
     });
 
-  auto threads = std::make_unique<Threads>(shared.options.threads);
+  auto threads = std::make_unique<ThreadCount>(shared.options.threads);
   const auto forward = static_cast<double>(count_multiply_adds([&] {
                                              const at::NoGradGuard no_grad;
                                              contestants.front()->energy().energy(batches.front().x);

@@ -1,4 +1,3 @@
-#include <ATen/Parallel.h>
 #include <fmt/format.h>
 #include <gibbsite/calculus/derivatives.h>
 #include <gibbsite/core/error.h>
@@ -10,7 +9,6 @@
 #include <torch/types.h>
 
 #include <cmath>
-#include <filesystem>
 #include <map>
 
 namespace gibbsite {
@@ -28,18 +26,6 @@ Scale scale_of(const std::string& name) {
   if (name == "desk") return {8, 4, 9, {}};
   return {8, 8, 9, {"train.steps=3000", "train.batch_size=64", "model.filters=128", "optimizer.learning_rate=5e-5"}};
 }
-
-// One thread while it lives: ratios of single-thread times carry over between machines.
-class OneThread {
- public:
-  OneThread() : before_(at::get_num_threads()) { at::set_num_threads(1); }
-  ~OneThread() { at::set_num_threads(before_); }
-  OneThread(const OneThread&) = delete;
-  OneThread& operator=(const OneThread&) = delete;
-
- private:
-  int before_;
-};
 
 double relative_error(const Tensor& value, const Tensor& truth) {
   return ((value.to(at::kDouble) - truth).norm() / truth.norm()).item<double>();
@@ -70,9 +56,7 @@ ExperimentOutcome reproduce_derivative_cost(const ExperimentContext& context, co
   request.seed = static_cast<std::int64_t>(context.seed);
   request.out = context.directory + "/run";
   request.path = context.path;
-  const bool started = std::filesystem::exists(request.out) && !CheckpointStore(request.out).empty();
-  request.existing = started ? ExistingRun::kResume : ExistingRun::kReplace;
-  train_recipe(request, ports);
+  train_or_resume(request, ports);
 
   const Parts parts = load_run(RunDirectory::open(request.out), {}, true, context.path, *ports.logger);
   const std::string data = data_name(parts);
@@ -89,7 +73,7 @@ ExperimentOutcome reproduce_derivative_cost(const ExperimentContext& context, co
   Tensor v64 = rng.normal(x64.sizes(), x64);
   v64 = scale_rows(v64, v64.flatten(1).norm(2, 1).reciprocal());
   const Tensor x32 = x64.to(at::kFloat), v32 = v64.to(at::kFloat);
-  const OneThread one_thread;
+  const ThreadCount one_thread(1);
   const at::NoGradGuard no_grad;
 
   ExperimentOutcome outcome;

@@ -14,7 +14,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <map>
 
 namespace gibbsite {
@@ -196,9 +195,7 @@ class Runner {
       TrainRequest training = request(table, method, epsilon);
       training.out = fmt::format("{}/{}-{}", context_.directory, table.name, method.slug);
       if (is_difference(method)) training.out += fmt::format("-{}", epsilon);
-      const bool started = std::filesystem::exists(training.out) && !CheckpointStore(training.out).empty();
-      training.existing = started ? ExistingRun::kResume : ExistingRun::kReplace;
-      const TrainOutcome trained = train_recipe(training, ports_);
+      const TrainOutcome trained = train_or_resume(training, ports_);
       std::vector<Row> more = evaluate(table, method, trained);
       if (is_difference(method))
         for (Row& made : more) {

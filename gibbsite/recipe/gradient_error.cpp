@@ -9,7 +9,6 @@
 #include <torch/types.h>
 
 #include <cmath>
-#include <filesystem>
 #include <map>
 
 namespace gibbsite {
@@ -104,11 +103,9 @@ class Comparison {
     request.seed = static_cast<std::int64_t>(context_.seed);
     request.out = fmt::format("{}/{}", context_.directory, subject.model);
     request.path = context_.path;
-    const bool started = std::filesystem::exists(request.out) && !CheckpointStore(request.out).empty();
-    request.existing = started ? ExistingRun::kResume : ExistingRun::kReplace;
     ports_.logger->info(subject.model);
     const Parts initial = build_parts(requested_recipe(request), request.path);
-    train_recipe(request, ports_);
+    train_or_resume(request, ports_);
     const Parts trained = load_run(RunDirectory::open(request.out), {}, true, context_.path, *ports_.logger);
 
     std::vector<Row> rows;

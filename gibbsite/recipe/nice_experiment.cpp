@@ -8,7 +8,6 @@
 #include <torch/nn/module.h>
 #include <torch/types.h>
 
-#include <filesystem>
 #include <optional>
 
 namespace gibbsite {
@@ -86,9 +85,7 @@ Measured measure(const ExperimentContext& context, const Ports& ports, const Sca
   request.out = fmt::format("{}/{}{}-noise-{}", context.directory, method.slug,
                             method.sigma > 0 ? fmt::format("-{}", method.sigma) : "", noise);
   request.path = context.path;
-  const bool started = std::filesystem::exists(request.out) && !CheckpointStore(request.out).empty();
-  request.existing = started ? ExistingRun::kResume : ExistingRun::kReplace;
-  train_recipe(request, ports);
+  train_or_resume(request, ports);
 
   const Parts parts = load_run(RunDirectory::open(request.out), {}, true, context.path, *ports.logger);
   for (Tensor& parameter : parts.energy->module().parameters()) parameter.requires_grad_(false);

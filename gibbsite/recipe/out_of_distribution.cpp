@@ -9,8 +9,6 @@
 #include <torch/nn/module.h>
 #include <torch/types.h>
 
-#include <filesystem>
-
 namespace gibbsite {
 namespace {
 
@@ -79,9 +77,7 @@ std::vector<Row> detect(const ExperimentContext& context, const Ports& ports, co
                         std::vector<std::string>& summary) {
   TrainRequest request = request_of(context, scale, method.set);
   request.out = fmt::format("{}/{}", context.directory, method.slug);
-  const bool started = std::filesystem::exists(request.out) && !CheckpointStore(request.out).empty();
-  request.existing = started ? ExistingRun::kResume : ExistingRun::kReplace;
-  train_recipe(request, ports);
+  train_or_resume(request, ports);
 
   const Parts parts = load_run(RunDirectory::open(request.out), {}, true, context.path, *ports.logger);
   const std::string data = data_name(parts);

@@ -10,7 +10,6 @@
 #include <torch/types.h>
 
 #include <cmath>
-#include <filesystem>
 
 namespace gibbsite {
 namespace {
@@ -45,10 +44,7 @@ ExperimentOutcome reproduce_smoke_ssm(const ExperimentContext& context, const Po
   request.seed = static_cast<std::int64_t>(context.seed);
   request.out = context.directory + "/run";
   request.path = context.path;
-  // An interrupted run goes on from its checkpoint; a run cut short before its first one starts again.
-  const bool started = std::filesystem::exists(request.out) && !CheckpointStore(request.out).empty();
-  request.existing = started ? ExistingRun::kResume : ExistingRun::kReplace;
-  train_recipe(request, ports);
+  train_or_resume(request, ports);
 
   const RunDirectory run = RunDirectory::open(request.out);
   const Parts parts = load_run(run, {}, true, context.path, *ports.logger);

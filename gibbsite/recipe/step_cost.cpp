@@ -1,4 +1,3 @@
-#include <ATen/Parallel.h>
 #include <fmt/format.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/core/text.h>
@@ -17,19 +16,6 @@
 
 namespace gibbsite {
 namespace {
-
-class Threads {
- public:
-  explicit Threads(std::int64_t threads) : before_(at::get_num_threads()) {
-    at::set_num_threads(static_cast<int>(threads));
-  }
-  ~Threads() { at::set_num_threads(before_); }
-  Threads(const Threads&) = delete;
-  Threads& operator=(const Threads&) = delete;
-
- private:
-  int before_;
-};
 
 struct Trained {
   Network network;
@@ -125,7 +111,7 @@ StepCosts measure_steps(const Parts& parts, const std::vector<TimedMethod>& meth
 
 StepCosts measure_work(const std::vector<TimedWork>& work, const std::vector<TimedRatio>& ratios,
                        const StepCostSettings& settings, const std::string& dataset) {
-  const Threads threads(settings.threads);
+  const ThreadCount threads(settings.threads);
   TimingSettings timing;
   timing.rounds = settings.rounds;
   std::vector<Work> pieces;

@@ -134,6 +134,12 @@ void start_from(const std::string& path, const Parts& parts, Logger& logger) {
 
 std::string default_run(const std::string& recipe) { return "runs/" + std::filesystem::path(recipe).stem().string(); }
 
+TrainOutcome train_or_resume(TrainRequest request, const Ports& ports) {
+  const bool started = std::filesystem::exists(request.out) && !CheckpointStore(request.out).empty();
+  request.existing = started ? ExistingRun::kResume : ExistingRun::kReplace;
+  return train_recipe(request, ports);
+}
+
 Config requested_recipe(const TrainRequest& request) {
   std::vector<std::string> set = request.set;
   if (request.seed) set.push_back(fmt::format("seed={}", *request.seed));

@@ -31,6 +31,10 @@ struct TrainOutcome {
 /// Interrupted once the state is saved.
 TrainOutcome train_recipe(const TrainRequest& request, const Ports& ports);
 
+/// train_recipe of the run at request.out: goes on from its checkpoint where an interrupted call left one, starts again
+/// where it was cut short before the first.
+TrainOutcome train_or_resume(TrainRequest request, const Ports& ports);
+
 /// The recipe of a request, overrides applied.
 Config requested_recipe(const TrainRequest& request);
 
