@@ -32,6 +32,7 @@ struct Context {
 void add_train(CLI::App& app, Context& context);
 void add_sample(CLI::App& app, Context& context);
 void add_score(CLI::App& app, Context& context);
+void add_encode(CLI::App& app, Context& context);
 void add_evaluate(CLI::App& app, Context& context);
 void add_report(CLI::App& app, Context& context);
 void add_check(CLI::App& app, Context& context);

@@ -30,7 +30,10 @@ void add_sample(CLI::App& app, Context& context) {
     if (outcome.acceptance) fmt::print("acceptance {:.4f}\n", *outcome.acceptance);
   });
   command->add_option("run", request->run, "directory of the run")->required();
-  command->add_option("-n", request->n, "how many")->check(whole_number(1, kMaximumSamples));
+  command->add_option("-n", request->n, "how many; default 64, or one for each row of --latent")
+      ->check(whole_number(1, kMaximumSamples));
+  command->add_option("--latent", request->latent,
+                      "F.npz of `encode` or F.npy: latent variables that samples are given");
   command->add_option("--out", request->out, "F.npy, F.csv or F.png; default samples/samples.npy in the run");
   add_set(*command, request->set);
 }

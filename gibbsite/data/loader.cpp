@@ -42,7 +42,7 @@ Minibatch Loader::batch(std::int64_t step, std::int64_t batch_size, std::int64_t
     batch.x = pipeline_.prepare(density_->sample(rows, rng, dtype_), noise).to(dtype_);
     return batch;
   }
-  const std::int64_t n = data_.size();
+  const std::int64_t n = std::max<std::int64_t>(data_.size(), 1);  // never 0: the constructor refuses that
   std::vector<Tensor> pieces;
   for (std::int64_t at = step * batch_size + first_row, left = rows; left > 0;) {
     const std::int64_t within = at % n, count = std::min(left, n - within);

@@ -267,10 +267,7 @@ Jet add_bias(Jet a, const Tensor& bias) {
   const std::int64_t batch = a.batch();
   return a.with(AddBias::apply(std::move(a.c), bias, batch));
 }
-Stock add_bias(Stock a, const Tensor& bias) {
-  const Tensor spread = per_channel(bias, a.t.dim());
-  return {std::move(a.t) + spread};
-}
+Stock add_bias(const Stock& a, const Tensor& bias) { return {a.t + per_channel(bias, a.t.dim())}; }
 
 Tensor join(Tensor a, const Tensor& b, const Tensor& bias) {
   const std::int64_t batch = a.size(0);
@@ -280,10 +277,7 @@ Jet join(Jet a, const Jet& b, const Tensor& bias) {
   const std::int64_t batch = a.batch();
   return a.with(Join::apply(std::move(a.c), b.c, bias, batch));
 }
-Stock join(Stock a, const Stock& b, const Tensor& bias) {
-  const Tensor spread = per_channel(bias, a.t.dim());
-  return {std::move(a.t) + b.t + spread};
-}
+Stock join(const Stock& a, const Stock& b, const Tensor& bias) { return {a.t + b.t + per_channel(bias, a.t.dim())}; }
 
 Tensor act(Activation kind, const Tensor& x) { return activate(kind, x); }
 Jet act(Activation kind, const Jet& x) { return activate(kind, x); }
@@ -373,7 +367,7 @@ Jet conditional_instance_norm(const Jet& x, const Tensor& gamma, const Tensor& a
   return product.with(product.c + shift.c);
 }
 Stock conditional_instance_norm(const Stock& x, const Tensor& gamma, const Tensor& alpha, const Tensor& beta) {
-  const Tensor h = at::instance_norm(x.t, {}, {}, {}, {}, true, 0, kNormEpsilon, false);
+  const Tensor h = at::instance_norm(x.t, Tensor(), Tensor(), Tensor(), Tensor(), true, 0, kNormEpsilon, false);
   const Tensor mean = x.t.mean({2, 3}, true);
   const Tensor between = (mean - mean.mean(1, true)) / (mean.var(1, true, true) + kNormEpsilon).sqrt();
   return {gamma * (h + alpha * between) + beta};

@@ -34,12 +34,12 @@ Stock conv(const Stock& x, const Tensor& weight, std::int64_t stride, std::int64
 /// a + bias per channel (dimension 1), in place: a is consumed.
 Tensor add_bias(Tensor a, const Tensor& bias);
 Jet add_bias(Jet a, const Tensor& bias);
-Stock add_bias(Stock a, const Tensor& bias);
+Stock add_bias(const Stock& a, const Tensor& bias);
 
 /// Residual addition a + b + bias per channel, in place: a is consumed.
 Tensor join(Tensor a, const Tensor& b, const Tensor& bias);
 Jet join(Jet a, const Jet& b, const Tensor& bias);
-Stock join(Stock a, const Stock& b, const Tensor& bias);
+Stock join(const Stock& a, const Stock& b, const Tensor& bias);
 
 Tensor act(Activation kind, const Tensor& x);
 Jet act(Activation kind, const Jet& x);

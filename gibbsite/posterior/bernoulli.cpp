@@ -31,6 +31,11 @@ class Bernoulli : public Posterior {
     return (h * logits).sum(-1) - activate(Activation::kSoftplus, logits).sum(-1);
   }
   bool has_log_prob() const override { return true; }
+  // Of the hard law, which relaxed draws approximate.
+  std::optional<PosteriorMoments> moments(const Tensor& v) const override {
+    const Tensor p = logits_(v).sigmoid();
+    return PosteriorMoments{p, p * (1 - p)};
+  }
   bool discrete() const override { return true; }
   torch::nn::Module& module() override { return parameters_.module(); }
   std::int64_t latent_size() const override { return latent_size_; }

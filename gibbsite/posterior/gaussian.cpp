@@ -25,6 +25,10 @@ class Gaussian : public Posterior {
     return -0.5 * ((h - q.mean) / q.deviation).square().sum(-1) - q.deviation.log().sum(-1) - constant;
   }
   bool has_log_prob() const override { return true; }
+  std::optional<PosteriorMoments> moments(const Tensor& v) const override {
+    const Moments q = moments_(v);
+    return PosteriorMoments{q.mean, q.deviation.square()};
+  }
   torch::nn::Module& module() override { return parameters_.module(); }
   std::int64_t latent_size() const override { return latent_size_; }
 

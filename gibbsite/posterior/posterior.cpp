@@ -8,4 +8,11 @@ Tensor Posterior::log_prob(const Tensor&, const Tensor&) const {
   throw RequestError("posterior", "its density has no formula", "a Gaussian posterior has one");
 }
 
+PosteriorMoments posterior_moments(const Posterior& posterior, const Tensor& v, std::int64_t draws, Rng& rng) {
+  const torch::NoGradGuard no_graph;
+  if (std::optional<PosteriorMoments> known = posterior.moments(v)) return *known;
+  const Tensor h = posterior.sample(v, draws, rng);
+  return {h.mean(0), h.var(0, /*unbiased=*/false)};
+}
+
 }  // namespace gibbsite

@@ -8,8 +8,13 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 
 namespace gibbsite {
+
+struct PosteriorMoments {
+  Tensor mean, variance;  ///< [B, K]
+};
 
 class Posterior {
  public:
@@ -21,6 +26,8 @@ class Posterior {
   virtual Tensor log_prob(const Tensor& v, const Tensor& h) const;
   /// Whether log_prob has one.
   virtual bool has_log_prob() const { return false; }
+  /// Mean and variance of every h_j, where they have formulas.
+  virtual std::optional<PosteriorMoments> moments(const Tensor& /*v*/) const { return std::nullopt; }
   /// Whether h lies in {0, 1}^K, so that log_prob is the logarithm of a mass. Samples may be relaxed into the cube.
   virtual bool discrete() const { return false; }
   /// For the optimiser and checkpoints only.
@@ -28,6 +35,9 @@ class Posterior {
   /// K.
   virtual std::int64_t latent_size() const = 0;
 };
+
+/// Mean and variance of q(h | v): by formula, else of `draws` draws.
+PosteriorMoments posterior_moments(const Posterior& posterior, const Tensor& v, std::int64_t draws, Rng& rng);
 
 using MakePosterior = std::function<std::unique_ptr<Posterior>(const Config& options, const LatentContext& context)>;
 const Table<MakePosterior>& posterior_table();

@@ -4,6 +4,7 @@
 #include <gibbsite/metric/table.h>
 #include <gibbsite/model/noise_levels.h>
 #include <gibbsite/recipe/build.h>
+#include <gibbsite/recipe/named_table.h>
 #include <gibbsite/recipe/parse.h>
 #include <gibbsite/recipe/write.h>
 #include <torch/nn/module.h>
@@ -13,63 +14,6 @@
 
 namespace gibbsite {
 namespace {
-
-/// A default as the option tables print it.
-Config default_value(const OptionDescription& option) {
-  Config value = parse_value(option.default_value, "");
-  if (option.type == "number") return Config(value.real());
-  if (option.type == "numbers") {
-    std::vector<Config> items;
-    for (const Config& item : value.items()) items.emplace_back(item.real());
-    return Config::array(std::move(items));
-  }
-  return value;
-}
-
-void add_defaults(Config& table, std::vector<OptionDescription> (*options)()) {
-  if (!options) return;
-  for (const OptionDescription& option : options())
-    if (!option.conditional && !table.contains(option.name)) table.set(option.name, default_value(option));
-}
-
-/// The required string `name` of a table of parts.
-const std::string& part_name(const Config& table, const std::string& path) {
-  table.declare_key("name");
-  const Config* name = table.find("name");
-  if (!name) throw RequestError(table.origin(), fmt::format("{}.name is missing", path));
-  if (name->kind() != Config::Kind::kString)
-    throw RequestError(name->origin(), fmt::format("{}.name: expected a string, got {}", path, name->kind_name()));
-  return name->string();
-}
-
-template <class Factory>
-const Entry<Factory>& find_part(const Table<Factory>& table, const char* family, const Config& options,
-                                const std::string& path) {
-  const std::string& name = part_name(options, path);
-  return find_entry(table, family, name, options.find("name")->origin());
-}
-
-/// `options` with defaults, the name first.
-template <class Factory>
-Config resolved_part(const Entry<Factory>& entry, const Config& options) {
-  Config table = Config::table({{"name", Config(entry.name)}});
-  table.merge(options);
-  add_defaults(table, entry.options);
-  return table;
-}
-
-template <class Settings>
-Config echoed(const Settings& settings) {
-  Config table = Config::table();
-  echo_options(settings, table);
-  return table;
-}
-
-const Config& required_table(const Config& recipe, const std::string& key) {
-  recipe.declare_key(key);
-  if (!recipe.contains(key)) throw RequestError(recipe.origin(), fmt::format("the recipe has no table [{}]", key));
-  return recipe.at_table(key);
-}
 
 at::Device parse_device(const Config& recipe, const std::string& name) {
   const std::string origin = recipe.contains("device") ? recipe.find("device")->origin() : "device";
@@ -118,44 +62,27 @@ void range_of_training_points(Parts& parts) {
   stored.high = std::get<0>(y.max(0));
 }
 
-ModelContext model_context(const Parts& parts) {
+ModelContext model_context(const Parts& parts, const std::string& stream) {
   ModelContext context;
   context.event = parts.transforms.model_event;
-  context.init = parts.rng("init");
+  context.init = parts.rng(stream);
   context.dtype = parts.dtype;
   context.device = parts.device;
   return context;
 }
 
-void build_model(const Config& recipe, Parts& parts) {
-  if (recipe.contains("encoder"))
-    throw RequestError(recipe.find("encoder")->origin(), "auto-encoders are trained by experiments",
-                       "gibbsite reproduce fd/implicit-vae");
-  recipe.declare_key("model");
-  recipe.declare_key("score");
-  if (recipe.contains("score")) {
-    const Config& score = recipe.at_table("score");
-    if (recipe.contains("model"))
-      throw RequestError(score.origin(), "the recipe has both [model] and [score]", "an energy or a score, not both");
-    const Entry<MakeScore>& entry = find_part(score_table(), "score", score, "score");
-    parts.model_name = entry.name;
-    parts.score = entry.make(score, model_context(parts));
-    parts.resolved.set("score", resolved_part(entry, score));
-    return;
-  }
-  if (!recipe.contains("model")) throw RequestError(recipe.origin(), "the recipe has neither [model] nor [score]");
-  const Config& model = recipe.at_table("model");
-  const Entry<MakeEnergy>& entry = find_part(energy_table(), "model", model, "model");
-  ModelContext context = model_context(parts);
-  if (parts.data && parts.data->splits.train.size() > 0)
-    context.examples = [&parts](std::int64_t n) {
-      const Tensor rows = parts.data->prepared(parts.data->splits.train, "train", parts.dtype).to(parts.device);
-      const Tensor order = parts.rng("examples").permutation(rows.size(0)).to(parts.device);
-      return rows.index_select(0, order.slice(0, 0, std::min(n, rows.size(0))));
-    };
-  parts.model_name = entry.name;
-  parts.energy = entry.make(model, context);
-  parts.resolved.set("model", resolved_part(entry, model));
+void build_networks(const Config& recipe, Parts& parts) {
+  const auto context = [&](const std::string& stream) {
+    ModelContext made = model_context(parts, stream);
+    if (parts.data && parts.data->splits.train.size() > 0)
+      made.examples = [&parts](std::int64_t n) {
+        const Tensor rows = parts.data->prepared(parts.data->splits.train, "train", parts.dtype).to(parts.device);
+        const Tensor order = parts.rng("examples").permutation(rows.size(0)).to(parts.device);
+        return rows.index_select(0, order.slice(0, 0, std::min(n, rows.size(0))));
+      };
+    return made;
+  };
+  static_cast<Networks&>(parts) = make_networks(recipe, context, parts.resolved);
 }
 
 std::shared_ptr<const Kernel> build_kernel(const Config& table, const std::string& path, Config& resolved) {
@@ -172,7 +99,13 @@ std::string origin_of(const Config& table, const std::string& key, const char* o
 
 void build_sample(const Config& recipe, Parts& parts) {
   const Config& table = recipe.at_table("sample");
-  parts.sample = read_options<SampleOptions>(table, "sample");
+  SampleOptions defaults;
+  if (parts.decoder) defaults.schedule = "decode";
+  parts.sample = read_options(table, "sample", defaults);
+  if ((parts.sample.schedule == "decode") != static_cast<bool>(parts.decoder))
+    throw RequestError(origin_of(table, "schedule", "sample"),
+                       fmt::format("sample.schedule '{}' does not go with {} decoder", parts.sample.schedule,
+                                   parts.decoder ? "a" : "no"));
   const std::vector<double>& clamp = parts.sample.clamp;
   if (!clamp.empty() && !(clamp.size() == 2 && clamp[0] < clamp[1]))
     throw RequestError(origin_of(table, "clamp", "sample"), "sample.clamp: expected [low, high] with low < high");
@@ -223,14 +156,19 @@ PhaseParts build_phase(const Config& recipe, const Config& table, const std::str
     if (!phase.trains.empty()) resolved.set("trains", Config::array({phase.trains.begin(), phase.trains.end()}));
     struct Counts {
       std::int64_t steps = 1, batch_size = 0;
+      bool same_batch = false;
       void declare(OptionVisitor& o) {
         o.option("steps", steps, "updates of this phase in every step of training", at_least(1));
+        o.option("same_batch", same_batch,
+                 "every update of a step of training takes the batch of that step, with noise of its own; else the "
+                 "next one");
         o.option("batch_size", batch_size, "examples per update; 0: that of [train]", between(0, kMaximumBatch));
       }
     };
     const Counts counts = read_options<Counts>(table, path);
     phase.steps = counts.steps;
     phase.batch_size = counts.batch_size;
+    phase.same_batch = counts.same_batch;
     echo_options(counts, resolved);
     table.declare_key("clip_norm");
     table.declare_key("clip_value");
@@ -250,9 +188,7 @@ PhaseParts build_phase(const Config& recipe, const Config& table, const std::str
   phase.objective_name = entry.name;
   phase.origin = objective.find("name")->origin();
   Config resolved_objective = resolved_part(entry, objective);
-  ObjectiveParts objective_parts;
-  objective_parts.energy = parts.energy.get();
-  objective_parts.score = parts.score.get();
+  ObjectiveParts objective_parts = parts.objective_parts();
   objective_parts.kernel = [&]() -> std::shared_ptr<const Kernel> {
     objective.declare_key("sampler");
     if (!objective.contains("sampler")) return parts.kernel;
@@ -317,7 +253,7 @@ void build_data(const Config& recipe, const DataPath& path, Parts& parts) {
 }
 
 void build_rest(const Config& recipe, Parts& parts) {
-  build_model(recipe, parts);
+  build_networks(recipe, parts);
   recipe.declare_key("sampler");
   if (recipe.contains("sampler")) {
     Config resolved;
@@ -339,17 +275,10 @@ void build_rest(const Config& recipe, Parts& parts) {
 
 Tensor Parts::like() const { return torch::empty({0}, torch::dtype(dtype).device(device)); }
 
-void Parts::require_energy(const std::string& who) const {
-  if (!energy) throw RequestError(who, fmt::format("needs an energy, and the score network '{}' has none", model_name));
-}
-
-Network make_network(const Parts& parts, const Config& table) {
-  Network network;
-  if (parts.score)
-    network.score = find_entry(score_table(), "score", parts.model_name, "").make(table, model_context(parts));
-  else
-    network.energy = find_entry(energy_table(), "model", parts.model_name, "").make(table, model_context(parts));
-  return network;
+Networks make_networks_like(const Parts& parts, const Config& tables) {
+  Config ignored = Config::table();
+  return make_networks(
+      tables, [&](const std::string& stream) { return model_context(parts, stream); }, ignored);
 }
 
 Parts build_parts(const Config& recipe, const DataPath& path) {
@@ -391,8 +320,8 @@ Parts load_run(const RunDirectory& run, const std::vector<std::string>& override
   recipe.require_all_read();
 
   const Checkpoint checkpoint = run.checkpoints().load_best(logger);
-  load_parts(checkpoint, {{parts.network_table(), &parts.module()}});
-  parts.module().eval();
+  load_parts(checkpoint, parts.named_parts());
+  for (const Part& part : parts.named_parts()) part.module->eval();
   if (step) *step = checkpoint.step;
   return parts;
 }

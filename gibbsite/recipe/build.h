@@ -4,9 +4,9 @@
 #include <gibbsite/core/config.h>
 #include <gibbsite/core/ports.h>
 #include <gibbsite/data/data.h>
-#include <gibbsite/model/energy.h>
 #include <gibbsite/objective/objective.h>
 #include <gibbsite/recipe/finalise.h>
+#include <gibbsite/recipe/networks.h>
 #include <gibbsite/recipe/run_directory.h>
 #include <gibbsite/recipe/settings.h>
 #include <gibbsite/sampler/kernel.h>
@@ -29,21 +29,19 @@ struct PhaseParts {
   std::vector<std::string> trains;
   std::int64_t steps = 1;
   std::int64_t batch_size = 0;
+  bool same_batch = false;
   OptimizerOptions optimizer;
   ScheduleOptions schedule;
   std::optional<ClippingOptions> clipping;
 };
 
-/// Everything a recipe describes. A recipe has one network: an energy in [model] or a score in [score].
-struct Parts {
+/// Everything a recipe describes.
+struct Parts : Networks {
   GeneralOptions general;
   at::ScalarType dtype = at::kFloat;
   at::Device device = at::kCPU;
   std::unique_ptr<Data> data;  ///< null for a run whose data were not asked for
   StoredTransforms transforms;
-  std::string model_name;
-  std::unique_ptr<Energy> energy;        ///< of [model]; null where the recipe has a [score]
-  std::unique_ptr<ScoreNetwork> score;   ///< of [score]; null where the recipe has a [model]
   std::shared_ptr<const Kernel> kernel;  ///< null without [sampler]
   std::vector<PhaseParts> phases;
   TrainOptions train;
@@ -58,23 +56,11 @@ struct Parts {
   Rng rng(std::string_view stream) const { return Rng(static_cast<std::uint64_t>(general.seed), stream); }
   /// Empty, of the model's dtype and device.
   Tensor like() const;
-  /// "model" or "score": the table that describes the network, and the name of its part in checkpoints.
-  const char* network_table() const { return score ? "score" : "model"; }
-  torch::nn::Module& module() const { return score ? score->module() : energy->module(); }
-  /// Throws RequestError naming `who` where the run has a score network, which has no energy.
-  void require_energy(const std::string& who) const;
 };
 
-/// An energy or a network that is a score; the other is null.
-struct Network {
-  std::unique_ptr<Energy> energy;
-  std::unique_ptr<ScoreNetwork> score;
-  torch::nn::Module& module() const { return score ? score->module() : energy->module(); }
-};
-
-/// Another network like that of `parts`, with fresh parameters from the same stream, as `table` describes it; both have
+/// Other networks in place of those of `parts`, as `tables` describe them, with fresh parameters from the same streams: of
 /// the same initial values where the tables do not differ in shapes.
-Network make_network(const Parts& parts, const Config& table);
+Networks make_networks_like(const Parts& parts, const Config& tables);
 
 /// Builds everything; then every key must have been read. Throws RequestError for what the recipe gets wrong, before any
 /// work, and WorkError where data are missing or damaged.

@@ -13,13 +13,16 @@ CheckOutcome check_recipe(const TrainRequest& request) {
   CheckOutcome outcome;
   outcome.warnings = guard(parts);
   outcome.resolved = write_toml(parts.resolved);
-  std::int64_t parameters = 0;
-  for (const Tensor& parameter : parts.module().parameters()) parameters += parameter.numel();
   outcome.summary.push_back(fmt::format("data {}: {} training, {} validation, {} test points of {}", data_name(parts),
                                         parts.data->splits.train.size(), parts.data->splits.validation.size(),
                                         parts.data->splits.test.size(), format_shape(parts.transforms.event)));
-  outcome.summary.push_back(fmt::format("{} {}: {} parameters on {}", parts.network_table(), parts.model_name,
-                                        parameters, format_shape(parts.transforms.model_event)));
+  for (const Part& part : parts.named_parts()) {
+    std::int64_t parameters = 0;
+    for (const Tensor& parameter : part.module->parameters()) parameters += parameter.numel();
+    outcome.summary.push_back(fmt::format("{} {}: {} parameters on {}", part.name,
+                                          parts.resolved.at_table(part.name).find("name")->string(), parameters,
+                                          format_shape(parts.transforms.model_event)));
+  }
   for (const PhaseParts& phase : parts.phases)
     outcome.summary.push_back(
         fmt::format("phase {}: {}, {} steps", phase.name, phase.objective_name, parts.train.steps * phase.steps));

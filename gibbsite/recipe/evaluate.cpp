@@ -33,7 +33,7 @@ Result evaluate_run(const EvaluateRequest& request, const Ports& ports) {
   const RunDirectory run = RunDirectory::open(request.run);
   std::int64_t step = 0;
   const Parts parts = load_run(run, request.set, true, request.path, *ports.logger, &step);
-  for (Tensor& parameter : parts.module().parameters()) parameter.requires_grad_(false);
+  parts.freeze();
   const std::vector<std::string>& names = request.metrics.empty() ? parts.evaluate.metrics : request.metrics;
   if (names.empty()) throw RequestError("evaluate", "no metric was asked for", "--metric NAME or evaluate.metrics");
   for (const std::string& name : names)
@@ -91,7 +91,7 @@ Result evaluate_run(const EvaluateRequest& request, const Ports& ports) {
     ports.logger->info("evaluating " + name);
     for (const MetricValue& value : find_metric(name).evaluate(input)) {
       Row row;
-      row.method = parts.phases.front().objective_name;
+      row.method = parts.phases.back().objective_name;
       row.dataset = data_name(parts);
       row.metric = value.metric;
       row.value = value.estimate.value;

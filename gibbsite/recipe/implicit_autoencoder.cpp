@@ -3,13 +3,12 @@
 #include <gibbsite/core/text.h>
 #include <gibbsite/metric/latent_ais.h>
 #include <gibbsite/objective/entropy.h>
-#include <gibbsite/recipe/build.h>
 #include <gibbsite/recipe/implicit_autoencoder.h>
 #include <gibbsite/recipe/parse.h>
+#include <gibbsite/recipe/sample.h>
 #include <gibbsite/recipe/step_cost.h>
-#include <gibbsite/recipe/write.h>
+#include <gibbsite/recipe/train.h>
 #include <gibbsite/report/image.h>
-#include <gibbsite/train/trainer.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/nn/module.h>
 #include <torch/types.h>
@@ -26,23 +25,26 @@ struct Method {
   std::vector<std::string> set;
 };
 
+// A score network is fitted by the first phase, the auto-encoder by the last.
 const Method kMethods[] = {
-    {"ssm-vr", {"score_objective.derivative=autograd"}},
+    {"ssm-vr", {"phase.0.objective.derivative=autograd"}},
     {"fd-ssm-vr",
-     {"score_objective.derivative=finite_difference", "score_objective.projection=sphere",
-      "score_objective.epsilon=0.1"}},
-    {"jet-ssm-vr", {"score_objective.derivative=jet"}},
+     {"phase.0.objective.derivative=finite_difference", "phase.0.objective.projection=sphere",
+      "phase.0.objective.epsilon=0.1"}},
+    {"jet-ssm-vr", {"phase.0.objective.derivative=jet"}},
     {"spectral", {"estimator.name=spectral"}},
     {"stein", {"estimator.name=stein"}},
 };
 
 // Timed beside them.
 const Method kStockMethods[] = {
-    {"ssm-vr-stock", {"score_objective.derivative=autograd", "score.operations=stock"}},
+    {"ssm-vr-stock", {"phase.0.objective.derivative=autograd", "score.operations=stock"}},
     {"fd-ssm-vr-stock",
-     {"score_objective.derivative=finite_difference", "score_objective.projection=sphere",
-      "score_objective.epsilon=0.1", "score.operations=stock"}},
+     {"phase.0.objective.derivative=finite_difference", "phase.0.objective.projection=sphere",
+      "phase.0.objective.epsilon=0.1", "score.operations=stock"}},
 };
+
+bool by_kernels(const Method& method) { return method.set.front().rfind("estimator.", 0) == 0; }
 
 struct Published {
   double nll, seconds;  ///< 0: not comparable
@@ -50,8 +52,8 @@ struct Published {
 
 // What differs between the two experiments.
 struct Family {
-  const char* recipe;
-  bool aggregate;  // kernels take the codes of a batch as one law
+  const char* recipe;  // with a score network; that of kernels is "<recipe>-kernel"
+  bool aggregate;      // kernels take the codes of a batch as one law
   std::map<std::string, Published> published;
   double ratio;  // published, of the time of ssm-vr and that of fd-ssm-vr
 };
@@ -115,85 +117,12 @@ Scale scale_of(const std::string& name, const Family& family) {
   return scale;
 }
 
-// The parts of an auto-encoder by the names in a recipe.
-struct Autoencoder {
-  GeneralOptions general;
-  TrainOptions train;
-  OptimizerOptions optimizer;
-  std::unique_ptr<Posterior> encoder;
-  std::unique_ptr<Decoder> decoder;
-  std::unique_ptr<LatentPrior> prior;
-  std::unique_ptr<LatentScore> score;         // null with an estimator
-  std::unique_ptr<ScoreEstimator> estimator;  // null with a network
-  std::unique_ptr<Objective> score_objective, objective;
-  std::int64_t particles = 1;
-  bool aggregate = false;
-
-  Rng rng(std::string_view stream) const { return Rng(static_cast<std::uint64_t>(general.seed), stream); }
-  std::vector<Part> parts() const {
-    std::vector<Part> all = {{"encoder", &encoder->module()}, {"decoder", &decoder->module()}};
-    if (score) all.push_back({"score", &score->module()});
-    return all;
-  }
-};
-
-// An entry of a table by the name in a recipe, and its options; the name counts as read.
-template <class Factory>
-const Entry<Factory>& named(const Table<Factory>& table, const Config& recipe, const std::string& key) {
-  const Config& options = recipe.at_table(key);
-  const Config* name = options.find("name");
-  if (!name) throw RequestError(recipe.origin(), fmt::format("{}.name is missing", key));
-  return find_entry(table, key, name->string(), name->origin());
-}
-
-Autoencoder make_autoencoder_parts(const Config& recipe, const Shape& event) {
-  Autoencoder made;
-  made.general = read_options<GeneralOptions>(recipe, "recipe");
-  made.train = read_options<TrainOptions>(recipe.at_table("train"), "train");
-  made.optimizer = read_options<OptimizerOptions>(recipe.at_table("optimizer"), "optimizer");
-  LatentContext context;
-  context.event = event;
-  context.dtype = made.general.dtype == "float64" ? at::kDouble : at::kFloat;
-  struct Latent {
-    std::int64_t size = 32;
-    void declare(OptionVisitor& o) { o.option("size", size, "numbers of a code", at_least(1)); }
-  };
-  context.latent_size = read_options<Latent>(recipe.at_table("latent"), "latent").size;
-  const auto with_stream = [&](const char* name) {
-    LatentContext own = context;
-    own.init = made.rng(fmt::format("init/{}", name));
-    return own;
-  };
-  made.encoder = named(posterior_table(), recipe, "encoder").make(recipe.at_table("encoder"), with_stream("encoder"));
-  made.decoder = named(decoder_table(), recipe, "decoder").make(recipe.at_table("decoder"), with_stream("decoder"));
-  made.prior = make_normal_prior(context.latent_size);
-  ObjectiveParts parts;
-  parts.latent = {made.encoder.get(), made.decoder.get(), made.prior.get(), nullptr, nullptr};
-  if (recipe.contains("estimator")) {
-    made.estimator = named(score_estimator_table(), recipe, "estimator").make(recipe.at_table("estimator"));
-    parts.latent.estimator = made.estimator.get();
-    for (const char* unused : {"score", "score_objective"}) recipe.at_table(unused).mark_all_read();
-  } else {
-    made.score = named(latent_score_table(), recipe, "score").make(recipe.at_table("score"), with_stream("score"));
-    parts.latent.score = made.score.get();
-    made.score_objective =
-        named(objective_table(), recipe, "score_objective").make(recipe.at_table("score_objective"), parts);
-  }
-  const Config& objective = recipe.at_table("objective");
-  made.objective = named(objective_table(), recipe, "objective").make(objective, parts);
-  if (const Config* particles = objective.find("particles")) made.particles = particles->integer();
-  if (const Config* aggregate = objective.find("aggregate")) made.aggregate = aggregate->boolean();
-  return made;
-}
-
-BatchSource batches_of(const Data& data, at::ScalarType dtype) {
-  const auto loader = std::make_shared<const Loader>(data.loader(dtype));
-  return [loader](std::uint64_t step, std::int64_t batch_size) {
-    Batch batch;
-    batch.x = loader->batch(static_cast<std::int64_t>(step), batch_size).x;
-    batch.global_size = batch.x.size(0);
-    return batch;
-  };
+// The assignments that a recipe without a score network has a place for.
+std::vector<std::string> without_score(const std::vector<std::string>& set) {
+  std::vector<std::string> kept;
+  for (const std::string& assignment : set)
+    if (assignment.rfind("score.", 0) != 0) kept.push_back(assignment);
+  return kept;
 }
 
 class Runner {
@@ -219,20 +148,17 @@ class Runner {
     scale_.evaluation = read_options<Evaluation>(evaluation, "evaluation", scale_.evaluation);
     evaluation.require_all_read("evaluation");
     scale_.set.insert(scale_.set.end(), set.begin(), set.end());
-    const Config recipe = recipe_for(kMethods[0]);
-    const GeneralOptions general = read_options<GeneralOptions>(recipe, "recipe");
-    data_ = make_data(recipe.at_table("data"), Rng(static_cast<std::uint64_t>(general.seed), "data"), context.path);
+    dataset_ = load_recipe(find_recipe(family.recipe), scale_.set).at_table("data").find("name")->string();
   }
 
   ExperimentOutcome run() {
     for (const Method& method : kMethods) {
       if (!timing_.quality() || (!only_.empty() && only_ != method.slug)) continue;
-      if (context_.measured(method.slug, data_->options.name, "nll")) continue;
+      if (context_.measured(method.slug, dataset_, "nll")) continue;
       if (ports_.interrupt->requested()) throw Interrupted("reproduce", fmt::format("stopped before {}", method.slug));
       measure(method);
     }
-    if (timing_.cost() && only_.empty() && !context_.measured("ssm-vr", data_->options.name, "seconds_per_step"))
-      time_scores();
+    if (timing_.cost() && only_.empty() && !context_.measured("ssm-vr", dataset_, "seconds_per_step")) time_scores();
     if (outcome_.summary.empty()) outcome_.summary.emplace_back("every row was there already");
     return outcome_;
   }
@@ -244,72 +170,30 @@ class Runner {
   Scale scale_;
   std::string only_;  // the one method asked for; empty: all
   TrainedExperimentOptions timing_;
-  std::unique_ptr<Data> data_;
+  std::string dataset_;
   ExperimentOutcome outcome_;
 
-  Config recipe_for(const Method& method) const {
-    std::vector<std::string> set = method.set;
-    if (set.front().rfind("estimator.", 0) == 0) {
-      set.push_back(fmt::format("objective.aggregate={}", family_.aggregate));
-      if (!family_.aggregate) set.push_back(fmt::format("objective.particles={}", scale_.particles));
+  TrainRequest request_for(const Method& method) const {
+    TrainRequest request;
+    request.recipe = family_.recipe;
+    request.set = method.set;
+    if (by_kernels(method)) {
+      request.recipe += "-kernel";
+      request.set.push_back(fmt::format("phase.0.objective.aggregate={}", family_.aggregate));
+      if (!family_.aggregate) request.set.push_back(fmt::format("phase.0.objective.particles={}", scale_.particles));
     }
-    set.insert(set.end(), scale_.set.begin(), scale_.set.end());
-    set.push_back(fmt::format("seed={}", context_.seed));
-    return load_recipe(find_recipe(family_.recipe), set);
-  }
-
-  Autoencoder build(const Method& method) const {
-    const Config recipe = recipe_for(method);
-    recipe.at_table("data").mark_all_read();
-    Autoencoder made = make_autoencoder_parts(recipe, data_->model_event());
-    recipe.require_all_read();
-    return made;
-  }
-
-  void train(const Method& method, const Autoencoder& model) const {
-    const std::string out = fmt::format("{}/{}", context_.directory, method.slug);
-    const bool started = !CheckpointStore(out).empty();
-    const RunDirectory run =
-        RunDirectory::create(out, recipe_for(method), started ? ExistingRun::kResume : ExistingRun::kReplace);
-    TrainerSetup setup;
-    setup.parts = model.parts();
-    if (model.score_objective) {
-      TrainPhase score;
-      score.name = "score";
-      score.objective = model.score_objective.get();
-      score.trains = {"score"};
-      score.optimizer = model.optimizer;
-      setup.phases.push_back(score);
-    }
-    TrainPhase coder;
-    coder.name = "model";
-    coder.objective = model.objective.get();
-    coder.trains = {"encoder", "decoder"};
-    coder.optimizer = model.optimizer;
-    setup.phases.push_back(coder);
-    setup.options = model.train;
-    setup.seed = static_cast<std::uint64_t>(model.general.seed);
-    setup.batches = batches_of(*data_, dtype_of(model));
-    setup.directory = out;
-    setup.ports = ports_;
-    Logger quiet;
-    const std::unique_ptr<MetricWriter> metrics =
-        run.metric_writer(started ? run.checkpoints().load_newest(quiet).step : -1);
-    setup.ports.metrics = metrics.get();
-    Trainer trainer(std::move(setup));
-    if (started) trainer.resume();
-    trainer.run();
-    metrics->flush();
-  }
-
-  static at::ScalarType dtype_of(const Autoencoder& model) {
-    return model.general.dtype == "float64" ? at::kDouble : at::kFloat;
+    const std::vector<std::string> set = by_kernels(method) ? without_score(scale_.set) : scale_.set;
+    request.set.insert(request.set.end(), set.begin(), set.end());
+    request.seed = static_cast<std::int64_t>(context_.seed);
+    request.out = fmt::format("{}/{}", context_.directory, method.slug);
+    request.path = context_.path;
+    return request;
   }
 
   Row row(const std::string& method, const char* metric, const Estimate& estimate, const char* unit) const {
     Row made;
     made.method = method;
-    made.dataset = data_->options.name;
+    made.dataset = dataset_;
     made.metric = metric;
     made.value = estimate.value;
     made.standard_error = estimate.standard_error;
@@ -319,14 +203,14 @@ class Runner {
 
   // Trains one method, or goes on where an interrupted call stopped, and measures it.
   void measure(const Method& method) {
-    const Autoencoder model = build(method);
     ports_.logger->info(fmt::format("{}: training", method.slug));
-    train(method, model);
-    for (const Part& part : model.parts())
-      for (Tensor& parameter : part.module->parameters()) parameter.requires_grad_(false);
+    const TrainRequest request = request_for(method);
+    train_or_resume(request, ports_);
+    const Parts model = load_run(RunDirectory::open(request.out), {}, true, context_.path, *ports_.logger);
+    model.freeze();
 
     const Evaluation& evaluation = scale_.evaluation;
-    const Tensor test = data_->prepared(data_->splits.test, "test", dtype_of(model));
+    const Tensor test = model.data->prepared(model.data->splits.test, "test", model.dtype);
     const Tensor v = test.narrow(0, 0, std::min(evaluation.images, test.size(0)));
     const std::unique_ptr<LatentEnergy> joint = make_decoder_energy(*model.decoder, *model.prior);
     ports_.logger->info(fmt::format("{}: likelihood of {} images", method.slug, v.size(0)));
@@ -347,52 +231,58 @@ class Runner {
                                            method.slug, format_estimate(nll.value, nll.standard_error), v.size(0),
                                            found.acceptance, rows[1].value, evaluation.chains));
     ports_.logger->info(outcome_.summary.back());
-    draw(method, model);
+    picture(method, model);
   }
 
-  void draw(const Method& method, const Autoencoder& model) {
+  void picture(const Method& method, const Parts& model) {
     constexpr std::int64_t kSamples = 64;
-    const torch::NoGradGuard no_grad;
-    Rng rng = model.rng("samples");
-    const Tensor h = model.prior->sample(kSamples, torch::empty({0}, dtype_of(model)), rng);
     const std::string file = fmt::format("{}/{}/samples.png", context_.directory, method.slug);
     GridStyle style;
     style.scale = 2;
-    write_image_grid(file, model.decoder->mean(h), style);
+    write_image_grid(file, draw(model, kSamples, model.rng("samples"), ports_).x, style);
     outcome_.pictures.push_back(
         read_picture(file, fmt::format("{}: means of v given codes of the prior", method.slug)));
   }
 
   // The update of the score alone: codes, loss, gradients, optimiser; with kernels codes and estimate.
-  Work score_update(const std::shared_ptr<Autoencoder>& model, const Batch& batch) const {
+  static Work score_update(const std::shared_ptr<const Parts>& model, const Batch& batch) {
     if (model->estimator) {
-      const EntropyScore score = kernel_entropy_score(*model->estimator, model->aggregate);
-      return [model, score, &batch] {
+      const Config& objective = *model->resolved.find("phase")->items().front().find("objective");
+      const auto particles = objective.find("particles")->integer();
+      const EntropyScore score = kernel_entropy_score(*model->estimator, objective.find("aggregate")->boolean());
+      return [model, score, particles, &batch] {
         const torch::NoGradGuard no_grad;
         Rng rng(2, "step");
-        score(batch.x, model->encoder->sample(batch.x, model->particles, rng), rng);
+        score(batch.x, model->encoder->sample(batch.x, particles, rng), rng);
       };
     }
+    const PhaseParts& phase = model->phases.front();
     NamedTensors named_parameters;
-    for (const auto& item : model->score->module().named_parameters())
+    for (const auto& item : model->code_score->module().named_parameters())
       named_parameters.emplace_back(item.key(), item.value());
-    const std::shared_ptr<Optimizer> optimizer = make_optimizer(model->optimizer, named_parameters);
-    return [model, optimizer, &batch] {
+    const std::shared_ptr<Optimizer> optimizer = make_optimizer(phase.optimizer, named_parameters);
+    return [model, optimizer, &phase, &batch] {
       Rng rng(2, "step");
-      const Loss loss = (*model->score_objective)(batch, rng);
+      const Loss loss = (*phase.objective)(batch, rng);
       const std::vector<Tensor> gradients =
-          torch::autograd::grad({loss.backward}, model->score->module().parameters(), {}, {}, false, true);
+          torch::autograd::grad({loss.backward}, model->code_score->module().parameters(), {}, {}, false, true);
       optimizer->step(gradients, 0);
     };
   }
 
   void time_scores() {
     std::vector<TimedWork> timed;
-    const Batch batch = batches_of(*data_, at::kFloat)(0, timing_.batch_size);
+    Batch batch;
     const auto add = [&](const Method& method) {
+      const auto model =
+          std::make_shared<const Parts>(build_parts(requested_recipe(request_for(method)), context_.path));
+      if (!batch.x.defined()) {
+        batch.x = model->data->loader(model->dtype).batch(0, timing_.batch_size).x;
+        batch.global_size = batch.x.size(0);
+      }
       TimedWork made;
       made.slug = method.slug;
-      made.work = score_update(std::make_shared<Autoencoder>(build(method)), batch);
+      made.work = score_update(model, batch);
       const auto published = family_.published.find(method.slug);
       if (published != family_.published.end() && published->second.seconds > 0)
         made.published = published->second.seconds;
@@ -408,7 +298,7 @@ class Runner {
                                       {"stein", "ssm-vr-stock"},
                                       {"jet-ssm-vr", "fd-ssm-vr"},
                                       {"ssm-vr", "fd-ssm-vr"}};
-    const StepCosts costs = measure_work(timed, ratios, timing_, data_->options.name);
+    const StepCosts costs = measure_work(timed, ratios, timing_, dataset_);
     context_.add(costs.rows);
     outcome_.summary.insert(outcome_.summary.end(), costs.summary.begin(), costs.summary.end());
   }

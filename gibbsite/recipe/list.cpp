@@ -3,13 +3,17 @@
 #include <gibbsite/core/text.h>
 #include <gibbsite/data/named_set.h>
 #include <gibbsite/metric/table.h>
+#include <gibbsite/model/decoder.h>
 #include <gibbsite/model/energy.h>
+#include <gibbsite/model/latent_energy.h>
 #include <gibbsite/model/score.h>
 #include <gibbsite/objective/objective.h>
+#include <gibbsite/posterior/posterior.h>
 #include <gibbsite/recipe/list.h>
 #include <gibbsite/recipe/reproduce.h>
 #include <gibbsite/sampler/kernel.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 namespace gibbsite {
@@ -26,14 +30,22 @@ std::vector<Listed> listed(const Entries& entries) {
 }  // namespace
 
 const std::vector<std::string>& list_families() {
-  static const std::vector<std::string> families = {"models",    "scores",   "objectives", "samplers",
-                                                    "manifolds", "datasets", "metrics",    "experiments"};
+  static const std::vector<std::string> families = {"models",   "scores",    "encoders", "decoders", "objectives",
+                                                    "samplers", "manifolds", "datasets", "metrics",  "experiments"};
   return families;
 }
 
 std::vector<Listed> list_family(const std::string& family) {
-  if (family == "models") return listed(energy_table());
+  if (family == "models") {
+    std::vector<Listed> models = listed(energy_table());
+    for (Listed& latent : listed(latent_model_table()))
+      if (std::none_of(models.begin(), models.end(), [&](const Listed& known) { return known.name == latent.name; }))
+        models.push_back(std::move(latent));
+    return models;
+  }
   if (family == "scores") return listed(score_table());
+  if (family == "encoders") return listed(posterior_table());
+  if (family == "decoders") return listed(decoder_table());
   if (family == "objectives") return listed(objective_table());
   if (family == "samplers") return listed(kernel_table());
   if (family == "manifolds") return {{"euclidean", "flat space, the space of every model so far", ""}};

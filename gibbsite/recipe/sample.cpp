@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <gibbsite/core/check.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/data/csv.h>
 #include <gibbsite/data/npy.h>
@@ -17,24 +18,29 @@
 namespace gibbsite {
 namespace {
 
+constexpr std::int64_t kDefaultSamples = 64;
+constexpr std::int64_t kDraws = 256;  // for the mean of an encoder without a formula
+
 Shape batch_shape(std::int64_t n, const Shape& event) {
   Shape shape = event;
   shape.insert(shape.begin(), n);
   return shape;
 }
 
+// n random ones, in model units.
+Tensor training_points(const Parts& parts, std::int64_t n, Rng& draws) {
+  if (!parts.data) throw RequestError("sample", "starting from data needs the data set");
+  const Dataset& train = parts.data->splits.train;
+  if (train.size() == 0) throw RequestError("sample", "there are no training points");
+  const Tensor pick = draws.integers({n}, train.size()).flatten();
+  return parts.transforms.pipeline.forward(train.rows(pick).x).to(parts.like().options());
+}
+
 Tensor start(const Parts& parts, std::int64_t n, const Rng& rng) {
   const SampleOptions& options = parts.sample;
   const Shape shape = batch_shape(n, parts.transforms.model_event);
   Rng draws = rng.stream("start").at_step(0);
-  if (options.start == "data") {
-    if (!parts.data) throw RequestError("sample.start", "starting from data needs the data set");
-    const Dataset& train = parts.data->splits.train;
-    const std::int64_t rows = train.size();
-    if (rows == 0) throw RequestError("sample.start", "there are no training points");
-    const Tensor pick = draws.integers({n}, rows).flatten();
-    return parts.transforms.pipeline.forward(train.rows(pick).x).to(parts.like().options());
-  }
+  if (options.start == "data") return training_points(parts, n, draws);
   if (options.start == "uniform") {
     const Tensor low = parts.transforms.low.to(parts.like().options());
     const Tensor high = parts.transforms.high.to(parts.like().options());
@@ -66,29 +72,71 @@ class OriginalUnits : public SampleWriter {
   SampleWriter& next_;
 };
 
+// Latent variables of a file, [rows, K].
+Tensor read_latent(const std::string& path, const Parts& parts) {
+  if (!parts.encoder) throw RequestError("--latent", fmt::format("'{}' has no latent variables", parts.model_name));
+  Tensor h;
+  if (std::filesystem::path(path).extension() == ".npz") {
+    for (const auto& [name, array] : read_npz(path))
+      if (name == "mean") h = array;
+    if (!h.defined()) throw RequestError("--latent", fmt::format("{} has no array 'mean'", path));
+  } else {
+    h = read_npy(path);
+  }
+  const std::int64_t size = parts.encoder->latent_size();
+  if (h.dim() != 2 || h.size(0) == 0 || h.size(1) != size)
+    throw RequestError("--latent",
+                       fmt::format("{}: expected [rows, {}], got {}", path, size, format_shape(h.sizes().vec())));
+  check_finite("--latent", path, h);
+  return h.to(parts.like().options());
+}
+
+// The encoder's means of n random training points.
+Tensor codes_of_data(const Parts& parts, std::int64_t n, const Rng& rng) {
+  Rng draws = rng.stream("codes").at_step(0);
+  return posterior_moments(*parts.encoder, training_points(parts, n, draws), kDraws, draws).mean;
+}
+
+// Row c modulo rows for chain c: [1, n, K].
+Tensor given_rows(const Tensor& latent, std::int64_t n) {
+  const Tensor index = torch::arange(n, torch::dtype(torch::kLong).device(latent.device())).remainder(latent.size(0));
+  return latent.index_select(0, index).unsqueeze(0);
+}
+
 }  // namespace
 
 Target target_of(const Parts& parts) {
   Target target;
-  if (parts.score)
-    target.score = [&score = *parts.score](const Tensor& x) {
-      const torch::NoGradGuard no_graph;
-      Rng none(0, "score");  // a network draws nothing
-      return score.at(x, none).value;
-    };
-  else
+  if (parts.energy) {
     target.energy = [&energy = *parts.energy](const Tensor& x) { return energy.energy(x); };
+    return target;
+  }
+  const Score* score = parts.score ? static_cast<const Score*>(parts.score.get()) : parts.variational_score.get();
+  if (!score)
+    throw RequestError("model", fmt::format("'{}' has neither an energy nor a score of data", parts.model_name));
+  target.score = [score](const Tensor& x) {
+    const torch::NoGradGuard no_graph;
+    Rng rng(0, "score");
+    return score->at(x, rng).value;
+  };
   return target;
 }
 
-Drawn draw(const Parts& parts, std::int64_t n, const Rng& rng, const Ports& ports) {
+Drawn draw(const Parts& parts, std::int64_t n, const Rng& rng, const Ports& ports, const Tensor& latent) {
   if (n < 1) throw RequestError("-n", fmt::format("is {}, expected >= 1", n));
   // Chains need the gradient in x only.
-  for (Tensor& parameter : parts.module().parameters()) parameter.requires_grad_(false);
+  parts.freeze();
   OriginalUnits writer(parts.transforms.pipeline, *ports.samples);
   Ports inner = ports;
   inner.samples = &writer;
   Drawn drawn;
+  if (parts.decoder) {
+    const torch::NoGradGuard no_graph;
+    Rng own = rng.stream("prior").at_step(0);
+    drawn.x =
+        parts.decoder->mean(latent.defined() ? given_rows(latent, n)[0] : parts.prior->sample(n, parts.like(), own));
+    return drawn;
+  }
   if (parts.sample.schedule == "exact") {
     const auto* exact = dynamic_cast<const NormalisedEnergy*>(parts.energy.get());
     if (!exact) throw RequestError("sample.schedule", fmt::format("model '{}' has no exact samples", parts.model_name));
@@ -96,7 +144,15 @@ Drawn draw(const Parts& parts, std::int64_t n, const Rng& rng, const Ports& port
     drawn.x = exact->sample(n, own);
     return drawn;
   }
-  const Target target = target_of(parts);
+  Tensor given = latent;
+  if (!given.defined() && parts.latent_model && !parts.energy) given = codes_of_data(parts, n, rng);
+  Target target;
+  if (given.defined())
+    target.energy = [&joint = *parts.latent_model, h = given_rows(given, n)](const Tensor& v) {
+      return joint.joint(v, h)[0];
+    };
+  else
+    target = target_of(parts);
   const Tensor x0 = start(parts, n, rng);
   bool interrupted = false;
   if (parts.sample.schedule == "chain") {
@@ -165,10 +221,13 @@ SampleOutcome sample_run(const SampleRequest& request, const Ports& ports) {
   if (extension != ".npy" && extension != ".csv" && extension != ".png")
     throw RequestError("--out", fmt::format("'{}' ends in none of .npy, .csv, .png", out));
   const Config recipe = run_recipe(run, request.set);
-  const bool with_data = read_options<SampleOptions>(recipe.at_table("sample"), "sample").start == "data";
+  const bool with_data = read_options<SampleOptions>(recipe.at_table("sample"), "sample").start == "data" ||
+                         (request.latent.empty() && recipe.contains("model") && recipe.contains("encoder"));
   const Parts parts = load_run(run, request.set, with_data, request.path, *ports.logger);
   const auto seed = static_cast<std::uint64_t>(request.seed.value_or(parts.general.seed));
-  const Drawn drawn = draw(parts, request.n, Rng(seed, "sample"), ports);
+  const Tensor latent = request.latent.empty() ? Tensor() : read_latent(request.latent, parts);
+  const std::int64_t n = request.n > 0 ? request.n : latent.defined() ? latent.size(0) : kDefaultSamples;
+  const Drawn drawn = draw(parts, n, Rng(seed, "sample"), ports, latent);
 
   SampleOutcome outcome;
   outcome.x = parts.transforms.pipeline.inverse(drawn.x).detach().cpu();

@@ -16,20 +16,23 @@ struct Drawn {
   std::shared_ptr<const Kernel> kernel;  ///< that made them; null under annealing
 };
 
-/// n chains by the settings of [sample]; chain c draws from row c of rng. Throws RequestError where they need a kernel, an
-/// energy that a score network does not have, or data that are not loaded;
-/// Interrupted if asked to stop. States go to ports.samples in original units.
-Drawn draw(const Parts& parts, std::int64_t n, const Rng& rng, const Ports& ports);
+/// n chains by the settings of [sample]; chain c draws from row c of rng. With `latent` [rows, K] they are draws of p(v | h),
+/// chain c given row c modulo rows: of a latent-variable energy, or of a decoder the means. A decoder without it decodes
+/// draws of the prior; a latent-variable energy without a marginal is given the encoder's means of random training points.
+/// Throws RequestError where they need a kernel, an energy that there is not, or data that are not loaded; Interrupted if
+/// asked to stop. States go to ports.samples in original units.
+Drawn draw(const Parts& parts, std::int64_t n, const Rng& rng, const Ports& ports, const Tensor& latent = {});
 
-/// The energy of a model, or the score of a score network (of a noise-conditional one at its last level), without a graph
-/// of the parameters. `parts` must outlive it.
+/// The energy of v, else its score: of a score network (noise-conditional: at its last level), or by draws of an encoder;
+/// without a graph of the parameters. `parts` must outlive it. Throws RequestError where there is neither.
 Target target_of(const Parts& parts);
 
 struct SampleRequest {
   std::string run;
-  std::int64_t n = 64;
+  std::int64_t n = 0;  ///< 0: a sample per row of `latent`, else 64
   std::vector<std::string> set;
-  std::string out;  ///< .npy, .csv or .png; empty: samples/samples.npy in the run
+  std::string latent;  ///< .npz of `encode` or .npy, latent variables that samples are given; empty: none
+  std::string out;     ///< .npy, .csv or .png; empty: samples/samples.npy in the run
   std::optional<std::int64_t> seed;
   DataPath path;
 };

@@ -26,7 +26,7 @@ bool generated(const std::string& name) {
 }  // namespace
 
 Scores score_points(const Parts& parts, const Tensor& x, const Ports& ports) {
-  for (Tensor& parameter : parts.module().parameters()) parameter.requires_grad_(false);
+  parts.freeze();
   const Pipeline& pipeline = parts.transforms.pipeline;
   const Target target = target_of(parts);
   std::vector<Tensor> energies, scores;
@@ -47,7 +47,7 @@ Scores score_points(const Parts& parts, const Tensor& x, const Ports& ports) {
   Scores result;
   result.score = torch::cat(scores);
   check_finite("score", "score", result.score);
-  if (parts.score) return result;
+  if (!parts.energy) return result;
   result.energy = torch::cat(energies);
   check_finite("score", "energy", result.energy);
   const Shape& event = parts.transforms.model_event;
@@ -75,25 +75,33 @@ Dataset held_out(const Parts& parts, const std::string& name, const DataPath& pa
   return rows;
 }
 
-ScoreOutcome score_run(const ScoreRequest& request, const Ports& ports) {
-  if (!request.out.empty() && std::filesystem::path(request.out).extension() != ".npz")
-    throw RequestError("--out", fmt::format("'{}' does not end in .npz", request.out));
-  const RunDirectory run = RunDirectory::open(request.run);
+PointsRun open_points(const std::string& run_path, const std::string& data, const std::string& out,
+                      const std::string& device, const std::string& folder, const DataPath& path, Logger& logger) {
+  if (!out.empty() && std::filesystem::path(out).extension() != ".npz")
+    throw RequestError("--out", fmt::format("'{}' does not end in .npz", out));
+  const RunDirectory run = RunDirectory::open(run_path);
   const Config recipe = run.recipe();
-  const bool own = request.data.empty() ||
-                   (generated(request.data) && recipe.at_table("data").find("name")->string() == request.data);
+  const bool own = data.empty() || (generated(data) && recipe.at_table("data").find("name")->string() == data);
   std::vector<std::string> set;
-  if (!request.device.empty()) set.push_back("device=" + request.device);
-  const Parts parts = load_run(run, set, own, request.path, *ports.logger);
-  ScoreOutcome outcome;
-  outcome.scores = score_points(parts, held_out(parts, request.data, request.path).x, ports);
-  const std::string stem =
-      request.data.empty() ? std::string("test") : std::filesystem::path(request.data).stem().string();
-  outcome.file = request.out.empty() ? run.file("scores/" + stem + ".npz") : request.out;
-  const std::filesystem::path parent = std::filesystem::path(outcome.file).parent_path();
+  if (!device.empty()) set.push_back("device=" + device);
+  PointsRun points;
+  points.parts = load_run(run, set, own, path, logger);
+  points.rows = held_out(points.parts, data, path);
+  const std::string stem = data.empty() ? std::string("test") : std::filesystem::path(data).stem().string();
+  points.file = out.empty() ? run.file(fmt::format("{}/{}.npz", folder, stem)) : out;
+  const std::filesystem::path parent = std::filesystem::path(points.file).parent_path();
   std::error_code error;
   if (!parent.empty()) std::filesystem::create_directories(parent, error);
   if (error) throw WorkError(parent.string(), fmt::format("cannot make the directory: {}", error.message()));
+  return points;
+}
+
+ScoreOutcome score_run(const ScoreRequest& request, const Ports& ports) {
+  const PointsRun points =
+      open_points(request.run, request.data, request.out, request.device, "scores", request.path, *ports.logger);
+  ScoreOutcome outcome;
+  outcome.scores = score_points(points.parts, points.rows.x, ports);
+  outcome.file = points.file;
   NamedTensors arrays = {{"score", outcome.scores.score}};
   if (outcome.scores.energy.defined()) arrays.emplace(arrays.begin(), "energy", outcome.scores.energy);
   if (outcome.scores.log_density.defined()) arrays.emplace_back("log_density", outcome.scores.log_density);

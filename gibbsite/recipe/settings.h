@@ -38,8 +38,9 @@ struct SampleOptions {
         "schedule", schedule,
         "chain: burn_in + steps transitions of the kernel of [sampler]; temperature: annealed Langevin dynamics "
         "with the settings of [sample.annealing]; noise_levels: annealed Langevin dynamics through the levels of a "
-        "noise-conditional score network; exact: independent samples, of models that have them",
-        {"chain", "temperature", "noise_levels", "exact"});
+        "noise-conditional score network; exact: independent samples, of models that have them; decode: means of a "
+        "decoder given draws of the prior",
+        {"chain", "temperature", "noise_levels", "exact", "decode"});
     o.option("start", start,
              "first state, in model units: N(0, start_scale²), uniform on the box of the data, uniform on [0, 1], "
              "0.5 + start_scale N(0, 1) per pixel, or training points",

@@ -18,17 +18,21 @@ namespace gibbsite {
 namespace {
 
 struct Trained {
-  Network network;
+  Networks networks;
+  std::vector<Tensor> parameters;
   std::unique_ptr<Optimizer> optimizer;
 };
 
-Trained make_trained(const Parts& parts, const Config& table) {
+Trained make_trained(const Parts& parts, const Config& tables) {
   Trained made;
-  made.network = make_network(parts, table);
-  NamedTensors parameters;
-  for (const auto& parameter : made.network.module().named_parameters())
-    parameters.emplace_back(parameter.key(), parameter.value());
-  made.optimizer = make_optimizer(parts.phases.front().optimizer, parameters);
+  made.networks = make_networks_like(parts, tables);
+  NamedTensors named;
+  for (const Part& part : made.networks.named_parts())
+    for (const auto& parameter : part.module->named_parameters()) {
+      named.emplace_back(part.name + "/" + parameter.key(), parameter.value());
+      made.parameters.push_back(parameter.value());
+    }
+  made.optimizer = make_optimizer(parts.phases.front().optimizer, named);
   return made;
 }
 
@@ -71,15 +75,11 @@ std::vector<TimedWork> training_steps(const Parts& parts, const std::vector<Time
   std::map<std::string, std::shared_ptr<const Trained>> trained;  // by the text of the model's settings
   std::vector<TimedWork> work;
   for (const TimedMethod& method : methods) {
-    const std::string network = parts.network_table();
-    Config tables = Config::table({{network, parts.resolved.at_table(network)}});
+    Config tables = network_tables(parts.resolved);
     for (const std::string& assignment : method.set) apply_override(tables, assignment);
-    const Config& table = tables.at_table(network);
-    std::shared_ptr<const Trained>& part = trained[write_toml(table)];
-    if (!part) part = std::make_shared<const Trained>(make_trained(parts, table));
-    ObjectiveParts objective_parts;
-    objective_parts.energy = part->network.energy.get();
-    objective_parts.score = part->network.score.get();
+    std::shared_ptr<const Trained>& part = trained[write_toml(network_tables(tables))];
+    if (!part) part = std::make_shared<const Trained>(make_trained(parts, tables));
+    ObjectiveParts objective_parts = part->networks.objective_parts();
     objective_parts.batch_size = batch_size;
     objective_parts.rng = parts.rng("objective");
     const Config& options = tables.at_table("objective");
@@ -94,8 +94,7 @@ std::vector<TimedWork> training_steps(const Parts& parts, const std::vector<Time
     timed.work = [batch, part, clipping, objective] {
       Rng rng(2, "step");
       const Tensor loss = (*objective)(batch, rng).backward;
-      const std::vector<Tensor> parameters = part->network.module().parameters();
-      std::vector<Tensor> gradients = torch::autograd::grad({loss}, parameters, {}, {}, false, true);
+      std::vector<Tensor> gradients = torch::autograd::grad({loss}, part->parameters, {}, {}, false, true);
       clip_gradients(gradients, clipping);
       part->optimizer->step(gradients, 0);
     };

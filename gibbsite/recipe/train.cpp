@@ -55,12 +55,12 @@ void finalise_run(const Parts& parts, const CheckpointStore& store, Logger& logg
   write_checkpoint(store.best_path(), best);
 }
 
-/// The loss of the first phase on the whole validation split under noise that is the same every time, and the accuracy
+/// The loss of the last phase, which the others serve, on the whole validation split under noise that is the same every time, and the accuracy
 /// of a classifier. Models with weights in closed form are first refitted on kRefitRows training rows, and their noise is
 /// new every time (fd_score_matching.md 5.2). Empty for objectives with a state, which an evaluation would change.
 Validation make_validation(const Parts& parts) {
   const Dataset& rows = parts.data->splits.validation;
-  const Objective* objective = parts.phases.front().objective.get();
+  const Objective* objective = parts.phases.back().objective.get();
   if (rows.size() == 0 || !objective->state().empty()) return {};
   const Tensor x = parts.data->prepared(rows, "validation", parts.dtype).to(parts.device);
   const Tensor label = rows.label.defined() ? rows.label.to(parts.device) : rows.label;
@@ -94,7 +94,7 @@ Validation make_validation(const Parts& parts) {
 
 TrainerSetup make_setup(const Parts& parts, const Ports& ports) {
   TrainerSetup setup;
-  setup.parts = {{parts.network_table(), &parts.module()}};
+  setup.parts = parts.named_parts();
   for (const PhaseParts& phase : parts.phases) {
     TrainPhase made;
     made.name = phase.name;
@@ -102,6 +102,7 @@ TrainerSetup make_setup(const Parts& parts, const Ports& ports) {
     made.trains = phase.trains;
     made.steps = phase.steps;
     made.batch_size = phase.batch_size;
+    made.same_batch = phase.same_batch;
     made.optimizer = phase.optimizer;
     made.schedule = phase.schedule;
     made.clipping = phase.clipping;
@@ -127,7 +128,7 @@ TrainerSetup make_setup(const Parts& parts, const Ports& ports) {
 
 void start_from(const std::string& path, const Parts& parts, Logger& logger) {
   const RunDirectory other = RunDirectory::open(path);
-  load_parts(other.checkpoints().load_best(logger), {{parts.network_table(), &parts.module()}});
+  load_parts(other.checkpoints().load_best(logger), parts.named_parts());
 }
 
 }  // namespace

@@ -324,7 +324,8 @@ std::optional<std::string> Trainer::State::make_update() {
   const std::int64_t own = own_update(phase, updates, cycle);
   want_gradients(&phase);
 
-  Batch batch = phase.phase.batches(static_cast<std::uint64_t>(own), phase.phase.batch_size);
+  const std::int64_t index = phase.phase.same_batch ? own / phase.phase.steps : own;
+  Batch batch = phase.phase.batches(static_cast<std::uint64_t>(index), phase.phase.batch_size);
   batch.progress = static_cast<double>(own) / static_cast<double>(options().steps * phase.phase.steps);
   // After a rollback the same noise would meet the same state, so it is drawn anew.
   Rng rng = (rollbacks == 0 ? phase.rng : phase.rng.stream(fmt::format("retry{}", rollbacks)))

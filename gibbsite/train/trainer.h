@@ -27,7 +27,7 @@ struct Part {
   torch::nn::Module* module = nullptr;
 };
 
-/// The batch of an update: a pure function of its arguments. Each phase counts its own updates from 0.
+/// The batch of an update: a pure function of its arguments. Each phase counts its own updates (or steps, see TrainPhase::same_batch) from 0.
 using BatchSource = std::function<Batch(std::uint64_t step, std::int64_t batch_size)>;
 
 /// Named numbers about the current parameters (the averaged ones under EMA).
@@ -40,6 +40,7 @@ struct TrainPhase {
   std::vector<std::string> trains;  ///< names of parts; empty: all of them
   std::int64_t steps = 1;           ///< updates per step of training
   std::int64_t batch_size = 0;      ///< 0: the trainer's
+  bool same_batch = false;          ///< all updates of a step take the batch of that step, with noise of their own
   OptimizerOptions optimizer;
   ScheduleOptions schedule;                 ///< over this phase's updates
   std::optional<ClippingOptions> clipping;  ///< absent: the trainer's

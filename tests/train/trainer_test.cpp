@@ -128,6 +128,23 @@ void expect_same_bits(const NamedTensors& a, const NamedTensors& b) {
 }
 
 // Bar: 200 steps against 100 steps, a checkpoint, fresh objects, and 100 more.
+TEST(Trainer, BatchOfTheStepServesAllUpdatesOfAPhaseThatWantsIt) {
+  for (const bool same : {false, true}) {
+    Problem problem;
+    TrainerSetup setup = problem.two_phases(3);
+    std::vector<std::uint64_t> read;
+    setup.phases[0].batches = [&](std::uint64_t step, std::int64_t size) {
+      read.push_back(step);
+      return noise_batch(step, size);
+    };
+    setup.phases[0].same_batch = same;
+    Trainer(std::move(setup)).run();
+    const std::vector<std::uint64_t> expected = same ? std::vector<std::uint64_t>{0, 0, 0, 1, 1, 1, 2, 2, 2}
+                                                     : std::vector<std::uint64_t>{0, 1, 2, 3, 4, 5, 6, 7, 8};
+    EXPECT_EQ(read, expected);
+  }
+}
+
 TEST(Trainer, ResumeHasTheBitsOfAnUninterruptedRun) {
   for (const bool two : {false, true}) {
     Problem straight;
