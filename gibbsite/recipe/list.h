@@ -10,8 +10,8 @@ struct Listed {
   std::string name, summary, paper;
 };
 
-/// "models" (energies, for [model]), "scores" (networks that are a score, for [score]), "objectives", "samplers", "manifolds",
-/// "datasets", "metrics", "experiments".
+/// "models" (energies, for [model]), "scores" (networks that are a score, for [score]), "encoders", "decoders", "objectives",
+/// "samplers", "manifolds", "datasets", "metrics", "experiments".
 const std::vector<std::string>& list_families();
 
 /// Throws RequestError with the nearest name for an unknown family.
