@@ -1,5 +1,6 @@
 // The gibbsite side of bench/compare: makes one training step per line of standard input and answers with its seconds.
-// A line is {"name", "recipe", "batch", "set": […], "method": […]}: overrides of the recipe and of the step.
+// A line is {"name", "recipe", "batch", "set": […], "method": […]}: overrides of the recipe and of the step. A step of a
+// recipe with phases goes through all of them.
 #include <ATen/Parallel.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/core/process.h>
@@ -11,6 +12,7 @@
 #include <cstdlib>
 #include <iostream>
 #include <map>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -31,8 +33,14 @@ void answer() {
       TimedMethod method;
       method.slug = name;
       method.set = request.at("method").get<std::vector<std::string>>();
-      const Parts parts = build_parts(requested_recipe(recipe), recipe.path);
-      found = steps.emplace(name, training_steps(parts, {method}, request.at("batch")).front().work).first;
+      const std::int64_t batch = request.at("batch");
+      const bool phases = requested_recipe(recipe).contains("phase");
+      if (phases) recipe.set.insert(recipe.set.end(), method.set.begin(), method.set.end());
+      const auto parts = std::make_shared<const Parts>(build_parts(requested_recipe(recipe), recipe.path));
+      found = steps
+                  .emplace(name, phases ? training_round(name, parts, batch).work
+                                        : training_steps(*parts, {method}, batch).front().work)
+                  .first;
       found->second();  // warms up
     }
     const auto start = std::chrono::steady_clock::now();

@@ -36,6 +36,35 @@ Trained make_trained(const Parts& parts, const Config& tables) {
   return made;
 }
 
+// What one phase of a round trains, and with what.
+struct RoundPhase {
+  const PhaseParts* phase;
+  std::vector<Tensor> parameters;
+  std::shared_ptr<Optimizer> optimizer;
+};
+
+RoundPhase make_round_phase(const Parts& parts, const PhaseParts& phase) {
+  RoundPhase made{&phase, {}, nullptr};
+  NamedTensors named;
+  for (const Part& part : parts.named_parts()) {
+    const std::vector<std::string>& trains = phase.trains;
+    if (!trains.empty() && std::find(trains.begin(), trains.end(), part.name) == trains.end()) continue;
+    for (const auto& parameter : part.module->named_parameters()) {
+      named.emplace_back(part.name + "/" + parameter.key(), parameter.value());
+      made.parameters.push_back(parameter.value());
+    }
+  }
+  made.optimizer = make_optimizer(phase.optimizer, named);
+  return made;
+}
+
+Batch first_batch(const Parts& parts, std::int64_t batch_size) {
+  Batch batch;
+  batch.x = parts.data->loader(parts.dtype).batch(0, batch_size).x.to(parts.device);
+  batch.global_size = batch.x.size(0);
+  return batch;
+}
+
 }  // namespace
 
 Config take_experiment_table(std::vector<std::string>& set) {
@@ -69,9 +98,7 @@ std::string take_method(std::vector<std::string>& set, const std::vector<std::st
 
 std::vector<TimedWork> training_steps(const Parts& parts, const std::vector<TimedMethod>& methods,
                                       std::int64_t batch_size) {
-  Batch batch;
-  batch.x = parts.data->loader(parts.dtype).batch(0, batch_size).x.to(parts.device);
-  batch.global_size = batch.x.size(0);
+  const Batch batch = first_batch(parts, batch_size);
   std::map<std::string, std::shared_ptr<const Trained>> trained;  // by the text of the model's settings
   std::vector<TimedWork> work;
   for (const TimedMethod& method : methods) {
@@ -101,6 +128,27 @@ std::vector<TimedWork> training_steps(const Parts& parts, const std::vector<Time
     work.push_back(std::move(timed));
   }
   return work;
+}
+
+TimedWork training_round(const std::string& slug, std::shared_ptr<const Parts> parts, std::int64_t batch_size) {
+  std::vector<RoundPhase> phases;
+  for (const PhaseParts& phase : parts->phases) phases.push_back(make_round_phase(*parts, phase));
+  TimedWork timed;
+  timed.slug = slug;
+  timed.work = [parts, phases, batch = first_batch(*parts, batch_size)] {
+    for (const RoundPhase& phase : phases) {
+      parts->freeze();
+      for (const Tensor& parameter : phase.parameters) parameter.requires_grad_(true);
+      for (std::int64_t update = 0; update < phase.phase->steps; ++update) {
+        Rng rng = Rng(2, "step").at_step(static_cast<std::uint64_t>(update));
+        const Tensor loss = (*phase.phase->objective)(batch, rng).backward;
+        std::vector<Tensor> gradients = torch::autograd::grad({loss}, phase.parameters, {}, {}, false, true);
+        clip_gradients(gradients, phase.phase->clipping.value_or(parts->train.clipping));
+        phase.optimizer->step(gradients, 0);
+      }
+    }
+  };
+  return timed;
 }
 
 StepCosts measure_steps(const Parts& parts, const std::vector<TimedMethod>& methods,

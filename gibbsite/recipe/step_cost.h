@@ -5,6 +5,7 @@
 #include <gibbsite/recipe/build.h>
 #include <gibbsite/report/rows.h>
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -86,6 +87,10 @@ StepCosts measure_work(const std::vector<TimedWork>& work, const std::vector<Tim
 /// share one model and one optimiser; the work owns them.
 std::vector<TimedWork> training_steps(const Parts& parts, const std::vector<TimedMethod>& methods,
                                       std::int64_t batch_size);
+
+/// A step of training of a recipe: every update of every phase on the first batch at learning rate 0, so that every call does
+/// the same work. Only the parts that a phase trains want gradients in it.
+TimedWork training_round(const std::string& slug, std::shared_ptr<const Parts> parts, std::int64_t batch_size);
 
 /// measure_work of training_steps.
 StepCosts measure_steps(const Parts& parts, const std::vector<TimedMethod>& methods,
