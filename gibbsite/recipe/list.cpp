@@ -2,6 +2,7 @@
 #include <gibbsite/core/error.h>
 #include <gibbsite/core/text.h>
 #include <gibbsite/data/named_set.h>
+#include <gibbsite/manifold/manifold.h>
 #include <gibbsite/metric/table.h>
 #include <gibbsite/model/decoder.h>
 #include <gibbsite/model/energy.h>
@@ -48,7 +49,7 @@ std::vector<Listed> list_family(const std::string& family) {
   if (family == "decoders") return listed(decoder_table());
   if (family == "objectives") return listed(objective_table());
   if (family == "samplers") return listed(kernel_table());
-  if (family == "manifolds") return {{"euclidean", "flat space, the space of every model so far", ""}};
+  if (family == "manifolds") return listed(manifold_table());
   if (family == "datasets") return listed(list_data());
   if (family == "metrics") return listed(metric_table());
   if (family == "experiments") return listed(experiment_table());
