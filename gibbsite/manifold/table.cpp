@@ -2,6 +2,7 @@
 #include <gibbsite/manifold/hyperbolic.h>
 #include <gibbsite/manifold/manifold.h>
 #include <gibbsite/manifold/product.h>
+#include <gibbsite/manifold/so3.h>
 #include <gibbsite/manifold/sphere.h>
 
 namespace gibbsite {
@@ -22,6 +23,7 @@ const Table<MakeManifold>& manifold_table() {
       manifold<SphereOptions, make_sphere>("sphere", "the unit sphere", "minimum velocity learning"),
       manifold<HyperbolicOptions, make_hyperbolic>("hyperbolic", "hyperbolic space of curvature -1, Lorentz model", "Nickel and Kiela 2018"),
       manifold<TorusOptions, make_torus>("torus", "flat torus of angles, a product of circles", "gibbsite"),
+      manifold<RotationOptions, make_so3>("so3", "rotations of space as unit quaternions, q and -q the same", "gibbsite"),
       manifold<ProductOptions, make_product>("product", "a product of manifolds", "gibbsite"),
   };
   // clang-format on
