@@ -33,6 +33,10 @@ Tensor Manifold::tangent_noise(const Tensor& x, Rng& rng) const {
   return lift(at, rng.normal({x.size(0), dimension()}, at));
 }
 
+Tensor sample_wrapped_normal(const Manifold& manifold, const Tensor& mean, double deviation, Rng& rng) {
+  return manifold.exp(mean, deviation * manifold.tangent_noise(mean, rng));
+}
+
 Tensor rows_like(const Tensor& x, const Tensor& like) { return x.expand({like.size(0), x.size(1)}); }
 
 }  // namespace gibbsite

@@ -99,6 +99,10 @@ class Manifold {
   virtual Cubature cubature(std::int64_t per_axis, double radius) const = 0;
 };
 
+/// exp(mean, deviation · ω) per row of `mean` ([n, D]), ω standard normal in the tangent space: Manifold::log_wrapped_normal
+/// is its log density.
+Tensor sample_wrapped_normal(const Manifold& manifold, const Tensor& mean, double deviation, Rng& rng);
+
 /// The rows of `x` as [n, D] with n = rows of `like`.
 Tensor rows_like(const Tensor& x, const Tensor& like);
 
