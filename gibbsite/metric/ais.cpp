@@ -123,4 +123,28 @@ AisResult annealed_importance(const AnnealingPath& path, const Tensor& x, std::i
   return result;
 }
 
+AnnealingPath reversed(const AnnealingPath& path) {
+  AnnealingPath back;
+  back.energy = [path](const Tensor& x, double beta) { return path.energy(x, 1 - beta); };
+  back.transition = [path](const Tensor& x, double beta, Rng& rng) { return path.transition(x, 1 - beta, rng); };
+  return back;
+}
+
+Tensor reverse_annealed_log_density(const AnnealingPath& path, double log_z, const Tensor& x, std::int64_t chains,
+                                    std::int64_t temperatures, const Rng& rng, const Ports& ports) {
+  const torch::NoGradGuard no_grad;
+  Tensor now = x.detach().repeat_interleave(chains, 0);
+  Tensor log_weights = torch::full({now.size(0)}, -log_z, torch::dtype(torch::kDouble).device(x.device()));
+  for (std::int64_t k = temperatures; k > 0; --k) {
+    if (ports.interrupt->requested()) throw Interrupted("ais", "stopped between temperatures");
+    const double beta = static_cast<double>(k) / static_cast<double>(temperatures);
+    Rng own = rng.at_step(static_cast<std::uint64_t>(temperatures - k));
+    const Tensor before = path.transition(now, beta, own);
+    log_weights += (path.energy(before, beta) - path.energy(now, beta)).to(torch::kDouble);
+    now = before;
+  }
+  log_weights -= path.energy(now, 0).to(torch::kDouble);
+  return log_weights.view({x.size(0), chains}).logsumexp(1) - std::log(static_cast<double>(chains));
+}
+
 }  // namespace gibbsite

@@ -67,4 +67,15 @@ struct AnnealingPath {
 AisResult annealed_importance(const AnnealingPath& path, const Tensor& x, std::int64_t temperatures, const Rng& rng,
                               const Ports& ports = {});
 
+/// The path from β = 1 to 0. From exact samples at β = 1 minus the log mean of its weights is an upper bound of log Z_1/Z_0;
+/// from anything else, the ends of long chains say, it is an estimate.
+AnnealingPath reversed(const AnnealingPath& path);
+
+/// log of an unbiased estimate of the density at x of the last state of chains that start at β = 0 (RAISE: Burda, Grosse and
+/// Salakhutdinov 2015), which comes near the law at β = 1 as the temperatures grow many: [N] float64. Every row starts
+/// `chains` chains at x that go back to β = 0. log_z is that of β = 0; transitions must be reversible. On average it lies below
+/// the log density of that last state.
+Tensor reverse_annealed_log_density(const AnnealingPath& path, double log_z, const Tensor& x, std::int64_t chains,
+                                    std::int64_t temperatures, const Rng& rng, const Ports& ports = {});
+
 }  // namespace gibbsite

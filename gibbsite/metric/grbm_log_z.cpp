@@ -23,6 +23,20 @@ LogMean annealed_log_z(const Grbm& machine, const GrbmAisOptions& options, const
   return result;
 }
 
+LogMean reverse_annealed_log_z(const Grbm& machine, const Tensor& v, std::int64_t temperatures, const Rng& rng,
+                               const Ports& ports) {
+  LogMean result =
+      log_mean_weight(annealed_importance(reversed(annealing_path(machine)), v, temperatures, rng, ports).log_weights);
+  result.log_mean.value = machine.base_log_z().item<double>() - result.log_mean.value;
+  return result;
+}
+
+Tensor reverse_annealed_log_likelihood(const Grbm& machine, const Tensor& v, const GrbmAisOptions& options,
+                                       const Rng& rng, const Ports& ports) {
+  return reverse_annealed_log_density(annealing_path(machine), machine.base_log_z().item<double>(), v, options.chains,
+                                      options.temperatures, rng, ports);
+}
+
 Estimate log_z(const Grbm& machine, const GrbmAisOptions& options, const Rng& rng, const Ports& ports) {
   if (machine.latent_size() > Grbm::kMostEnumerated) return annealed_log_z(machine, options, rng, ports).log_mean;
   const torch::NoGradGuard no_grad;

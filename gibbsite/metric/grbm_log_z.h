@@ -22,6 +22,16 @@ struct GrbmAisOptions {
 /// A stochastic lower bound, hence of log-likelihoods a stochastic upper bound, with its standard error.
 LogMean annealed_log_z(const Grbm& machine, const GrbmAisOptions& options, const Rng& rng, const Ports& ports = {});
 
+/// The same from exact samples v of the machine back to the machine without couplings, one chain each: a stochastic upper
+/// bound. From other points of v it is an estimate and no bound.
+LogMean reverse_annealed_log_z(const Grbm& machine, const Tensor& v, std::int64_t temperatures, const Rng& rng,
+                               const Ports& ports = {});
+
+/// log p(v) row by row by reverse annealing, options.chains chains for each: [N] float64, low on average where the annealed
+/// estimate is high (RAISE).
+Tensor reverse_annealed_log_likelihood(const Grbm& machine, const Tensor& v, const GrbmAisOptions& options,
+                                       const Rng& rng, const Ports& ports = {});
+
 /// Exact, with standard error 0, up to Grbm::kMostEnumerated latent variables; annealed beyond.
 Estimate log_z(const Grbm& machine, const GrbmAisOptions& options, const Rng& rng, const Ports& ports = {});
 

@@ -11,12 +11,12 @@
 namespace gibbsite {
 namespace {
 
-// The states first … first + count − 1 of {0, 1}^K, bit j of the number being h_j: [count, K] float64.
-Tensor states(std::int64_t first, std::int64_t count, std::int64_t latent_size, at::Device device) {
-  const auto whole = torch::dtype(torch::kLong).device(device);
-  const Tensor number = torch::arange(first, first + count, whole).unsqueeze(1);
-  const Tensor bit = torch::ones({}, whole).bitwise_left_shift(torch::arange(latent_size, whole));
-  return number.bitwise_and(bit).ne(0).to(torch::kDouble);
+constexpr std::int64_t kStates = std::int64_t{1} << 14;  // enumerated at a time
+
+// States of {0, 1}^K by their numbers, whose bit j is h_j: [count] -> [count, K] float64.
+Tensor states(const Tensor& number, std::int64_t latent_size) {
+  const Tensor bit = torch::ones({}, number.options()).bitwise_left_shift(torch::arange(latent_size, number.options()));
+  return number.unsqueeze(1).bitwise_and(bit).ne(0).to(torch::kDouble);
 }
 
 }  // namespace
@@ -92,7 +92,7 @@ Tensor Grbm::base_log_z() const {
   return log_deviation_.to(torch::kDouble).sum() + (0.5 * d * std::log(2 * M_PI) + k * std::log(2));
 }
 
-Tensor Grbm::log_z() const {
+void Grbm::each_state_weight(const std::function<void(const Tensor& log_weights)>& use) const {
   const std::int64_t k = latent_size();
   if (k > kMostEnumerated)
     throw RequestError("grbm", fmt::format("its normaliser is a sum over 2^{} states", k),
@@ -102,13 +102,28 @@ Tensor Grbm::log_z() const {
   const Tensor weight = weight_.to(torch::kDouble), variance = (2 * log_deviation_.to(torch::kDouble)).exp();
   const Tensor linear = latent_bias_.to(torch::kDouble) + visible_bias_.to(torch::kDouble).matmul(weight);
   const Tensor gram = weight.t().matmul(variance.unsqueeze(1) * weight);
-  const std::int64_t count = std::int64_t{1} << k, chunk = std::int64_t{1} << 14;
-  std::vector<Tensor> sums;
-  for (std::int64_t first = 0; first < count; first += chunk) {
-    const Tensor h = states(first, std::min(chunk, count - first), k, weight.device());
-    sums.push_back((h.matmul(linear) + 0.5 * (h.matmul(gram) * h).sum(1)).logsumexp(0));
+  const std::int64_t count = std::int64_t{1} << k;
+  for (std::int64_t first = 0; first < count; first += kStates) {
+    const auto whole = torch::dtype(torch::kLong).device(weight.device());
+    const Tensor h = states(torch::arange(first, std::min(first + kStates, count), whole), k);
+    use(h.matmul(linear) + 0.5 * (h.matmul(gram) * h).sum(1));
   }
-  return base_log_z() - static_cast<double>(k) * std::log(2) + at::stack(sums).logsumexp(0);
+}
+
+Tensor Grbm::log_z() const {
+  std::vector<Tensor> sums;
+  each_state_weight([&](const Tensor& log_weights) { sums.push_back(log_weights.logsumexp(0)); });
+  return base_log_z() - static_cast<double>(latent_size()) * std::log(2) + at::stack(sums).logsumexp(0);
+}
+
+Tensor Grbm::sample(std::int64_t n, Rng& rng) const {
+  const torch::NoGradGuard no_grad;
+  std::vector<Tensor> log_weights;
+  each_state_weight([&](const Tensor& some) { log_weights.push_back(some); });
+  const Tensor cumulative = at::cat(log_weights).softmax(0).cumsum(0);
+  const Tensor u = rng.stream("state").uniform({n}, cumulative) * cumulative[-1];
+  const Tensor state = at::searchsorted(cumulative, u).clamp_max(cumulative.size(0) - 1);
+  return sample_visible(states(state, latent_size()).to(weight_.scalar_type()), rng);
 }
 
 }  // namespace gibbsite

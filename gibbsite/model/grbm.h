@@ -15,6 +15,8 @@
 #include <gibbsite/model/latent_energy.h>
 #include <gibbsite/nn/parameters.h>
 
+#include <functional>
+
 namespace gibbsite {
 
 struct GrbmOptions {
@@ -68,12 +70,17 @@ class Grbm : public Energy, public LatentModel {
   /// log ∫ exp(-F) by enumeration of all h: 0-dim float64, in 2^K steps of memory bounded without graph; its graph is kept
   /// where gradients are recorded. Throws RequestError beyond kMostEnumerated latent variables.
   Tensor log_z() const;
+  /// Exact draws of p(v), [n, *event], by the same enumeration, without graph. Throws as log_z.
+  Tensor sample(std::int64_t n, Rng& rng) const;
 
  private:
   Shape event_;
   Parameters parameters_;
   Tensor weight_, visible_bias_, latent_bias_, log_deviation_;
 
+  /// The 2^K terms, by their logarithms in float64, whose sum is the normaliser up to a factor: chunk by chunk in the order of
+  /// the states. Throws as log_z.
+  void each_state_weight(const std::function<void(const Tensor& log_weights)>& use) const;
   template <class T>
   T half_square(const T& flat) const;
   template <class T>
