@@ -113,6 +113,31 @@ Values frechet_values(const MetricInput& input) {
   return {{"frechet_classifier", found, "1", {{"samples", fmt::format("{}", input.samples.size(0))}}}};
 }
 
+const char* const kInception = "a network in evaluate.inception.module";
+
+Values fid_values(const MetricInput& input) {
+  need(static_cast<bool>(input.inception), "fid", kInception);
+  need(input.samples.defined(), "fid", "samples");
+  need(input.data.defined(), "fid", "data");
+  const Estimate found =
+      frechet_distance(input.inception(input.samples).features, input.inception(input.data).features);
+  return {{"fid",
+           found,
+           "1",
+           {{"samples", fmt::format("{}", input.samples.size(0))},
+            {"references", fmt::format("{}", input.data.size(0))},
+            {"module_sha256", input.inception_sha256}}}};
+}
+
+Values inception_score_values(const MetricInput& input) {
+  need(static_cast<bool>(input.inception), "inception_score", kInception);
+  need(input.samples.defined(), "inception_score", "samples");
+  return {{"inception_score",
+           inception_score(input.inception(input.samples).logits),
+           "1",
+           {{"samples", fmt::format("{}", input.samples.size(0))}, {"module_sha256", input.inception_sha256}}}};
+}
+
 }  // namespace
 
 const std::vector<MetricEntry>& metric_table() {
@@ -134,6 +159,10 @@ const std::vector<MetricEntry>& metric_table() {
        "Fréchet distance of samples and held-out data in the features of the classifier; not comparable with published "
        "distances",
        "Heusel et al. 2017", frechet_values},
+      {"fid", "Fréchet distance of samples and held-out data in the features of a network given as a TorchScript file",
+       "Heusel et al. 2017", fid_values},
+      {"inception_score", "inception score of samples by a network given as a TorchScript file", "Salimans et al. 2016",
+       inception_score_values},
   };
   return table;
 }

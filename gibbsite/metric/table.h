@@ -6,6 +6,7 @@
 #include <gibbsite/core/random.h>
 #include <gibbsite/core/tensor.h>
 #include <gibbsite/metric/estimate.h>
+#include <gibbsite/metric/inception.h>
 
 #include <functional>
 #include <string>
@@ -25,7 +26,10 @@ struct MetricInput {
   double log_jacobian = 0;                          ///< mean log |det| of the data transform, added to log densities
   std::function<Tensor(const Tensor&)> classify;    ///< points in the model's units -> class probabilities [N, C]
   std::function<Tensor(const Tensor&)> features;    ///< the same -> the classifier's features [N, d]
-  Tensor labels;                                    ///< [N] int64 of data
+  std::function<InceptionOutput(const Tensor&)>
+      inception;                 ///< points in the model's units -> answers of the given module
+  std::string inception_sha256;  ///< of that module's file
+  Tensor labels;                 ///< [N] int64 of data
   Rng rng = Rng(0, "metric");
 };
 

@@ -139,6 +139,8 @@ void build_evaluate(const Config& recipe, Parts& parts) {
   };
   Config resolved = Config::table({{"metrics", strings(parts.evaluate.metrics)}, {"out", strings(parts.evaluate.out)}});
   echo_options(parts.evaluate, resolved);
+  parts.inception = read_options<InceptionOptions>(table.at_table("inception"), "evaluate.inception");
+  resolved.set("inception", echoed(parts.inception));
   parts.resolved.set("evaluate", std::move(resolved));
 }
 

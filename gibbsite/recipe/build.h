@@ -4,6 +4,7 @@
 #include <gibbsite/core/config.h>
 #include <gibbsite/core/ports.h>
 #include <gibbsite/data/data.h>
+#include <gibbsite/metric/inception.h>
 #include <gibbsite/objective/objective.h>
 #include <gibbsite/recipe/finalise.h>
 #include <gibbsite/recipe/networks.h>
@@ -50,6 +51,7 @@ struct Parts : Networks {
   TemperatureAnnealing annealing;
   NoiseAnnealing noise_annealing;
   EvaluateOptions evaluate;
+  InceptionOptions inception;               ///< of [evaluate.inception]
   std::optional<FinaliseOptions> finalise;  ///< for models with weights in closed form
   Config resolved;                          ///< the recipe with every default written out; builds the same parts
 

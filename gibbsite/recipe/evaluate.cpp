@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <iterator>
 
 namespace gibbsite {
 namespace {
@@ -24,6 +25,16 @@ Tensor probabilities(const Classifier& classifier, const Tensor& x) {
   std::vector<Tensor> chunks;
   for (const Tensor& chunk : x.split(256)) chunks.push_back(classifier.logits(chunk).softmax(1));
   return torch::cat(chunks);
+}
+
+// Points in the model's units as images [N, C, H, W] in [0, 1].
+Tensor unit_images(const Parts& parts, const Tensor& y) {
+  const StoredTransforms& stored = parts.transforms;
+  if (stored.value_high <= stored.value_low || stored.event.size() < 2)
+    throw RequestError("evaluate", "the data of the run are no images of a known range");
+  Tensor images = parts.transforms.pipeline.inverse(y.to(torch::kDouble).cpu());
+  images = ((images - stored.value_low) / (stored.value_high - stored.value_low)).clamp(0, 1);
+  return images.dim() == 3 ? images.unsqueeze(1) : images;
 }
 
 }  // namespace
@@ -68,7 +79,9 @@ Result evaluate_run(const EvaluateRequest& request, const Ports& ports) {
       const Dataset out = first_rows(held_out(parts, name, request.path), parts.evaluate.points);
       input.out.emplace_back(name, prepare(out.x, "out/" + name));
     }
-  if (asked("moments") || asked("mmd") || asked("digit_criterion") || asked("frechet_classifier"))
+  const char* const of_samples[] = {"moments",        "mmd", "digit_criterion", "frechet_classifier", "fid",
+                                    "inception_score"};
+  if (std::any_of(std::begin(of_samples), std::end(of_samples), asked))
     input.samples = draw(parts, parts.evaluate.samples, rng.stream("samples"), ports).x;
 
   if (!parts.evaluate.classifier.empty()) {
@@ -79,6 +92,12 @@ Result evaluate_run(const EvaluateRequest& request, const Ports& ports) {
   } else if (const auto* classifier = dynamic_cast<const Classifier*>(energy)) {
     input.classify = [classifier](const Tensor& y) { return probabilities(*classifier, y); };
     input.features = [classifier](const Tensor& y) { return classifier->features(y); };
+  }
+
+  if (!parts.inception.module.empty()) {
+    const InceptionModule inception(parts.inception);
+    input.inception_sha256 = inception.sha256();
+    input.inception = [&parts, inception](const Tensor& y) { return inception(unit_images(parts, y)); };
   }
 
   Result result;
