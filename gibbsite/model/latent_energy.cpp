@@ -19,6 +19,10 @@ class DecoderEnergy : public LatentEnergy {
 
 std::optional<Jet> LatentEnergy::joint(const Jet&, const Tensor&) const { return std::nullopt; }
 
+std::function<Tensor(const Tensor&)> LatentEnergy::given(const Tensor& v) const {
+  return [this, v](const Tensor& h) { return joint(v, h); };
+}
+
 std::unique_ptr<LatentEnergy> make_decoder_energy(const Decoder& decoder, const LatentPrior& prior) {
   return std::make_unique<DecoderEnergy>(decoder, prior);
 }

@@ -5,6 +5,7 @@
 #include <gibbsite/model/decoder.h>
 #include <gibbsite/model/latent_prior.h>
 
+#include <functional>
 #include <memory>
 #include <optional>
 
@@ -17,6 +18,8 @@ class LatentEnergy {
   virtual Tensor joint(const Tensor& v, const Tensor& h) const = 0;
   /// Exact Taylor mode in v where the model supports it: a jet whose slices are [L, B].
   virtual std::optional<Jet> joint(const Jet& v, const Tensor& h) const;
+  /// joint(v, ·): [L, B, K] -> [L, B], for many h at the same v, whose work is done once, here.
+  virtual std::function<Tensor(const Tensor& h)> given(const Tensor& v) const;
   /// Whether h lies in {0, 1}^K, so that chains along gradients in h make no sense.
   virtual bool discrete() const { return false; }
 };

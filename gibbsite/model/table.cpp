@@ -16,6 +16,7 @@
 #include <gibbsite/model/nice.h>
 #include <gibbsite/model/quadratic_energy.h>
 #include <gibbsite/model/residual_energy.h>
+#include <gibbsite/model/residual_latent.h>
 #include <gibbsite/model/score_estimator.h>
 
 namespace gibbsite {
@@ -23,6 +24,11 @@ namespace {
 
 template <class Options, std::unique_ptr<Energy> (*make)(const Options&, const ModelContext&)>
 std::unique_ptr<Energy> from_config(const Config& config, const ModelContext& context) {
+  return make(read_options<Options>(config, "model"), context);
+}
+
+template <class Options, std::unique_ptr<LatentModel> (*make)(const Options&, const ModelContext&)>
+std::unique_ptr<LatentModel> latent_from_config(const Config& config, const ModelContext& context) {
   return make(read_options<Options>(config, "model"), context);
 }
 
@@ -76,6 +82,7 @@ const Table<MakeLatentModel>& latent_model_table() {
       // clang-format off
       {"grbm", "Gaussian-Bernoulli restricted Boltzmann machine", "VaGES, Eq. 15", own_marginal<LatentModel, Grbm, GrbmOptions>, describe_options<GrbmOptions>, Settings::table({{"latent_size", Settings(2)}})},
       {"gaussian_latent", "Gaussian model of v and h, everything in closed form", "VaGES, Figure 1 (b)", own_marginal<LatentModel, GaussianLatent, GaussianLatentOptions>, describe_options<GaussianLatentOptions>, Settings::table({{"latent_size", Settings(2)}})},
+      {"residual_latent", "residual convolutions of v, joined with h by an additive coupling, under a quadratic head", "VaGES, Table 1", latent_from_config<ResidualLatentOptions, make_residual_latent>, describe_options<ResidualLatentOptions>, Settings::table({{"latent_size", Settings(2)}, {"filters", Settings(2)}, {"stages", Settings(1)}, {"blocks", Settings(2)}})},
       // clang-format on
   };
   return table;

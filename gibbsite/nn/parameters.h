@@ -4,6 +4,7 @@
 #include <gibbsite/core/random.h>
 #include <gibbsite/core/tensor.h>
 
+#include <map>
 #include <memory>
 #include <string>
 
@@ -13,6 +14,9 @@ namespace gibbsite {
 class Parameters {
  public:
   Parameters(const Rng& init, at::ScalarType dtype, at::Device device);
+  /// Hands out `values`, by the names of a module's parameters, in place of parameters of its own: what is built from it is
+  /// a function of them. Its module is empty. Asking for another name throws WorkError.
+  explicit Parameters(const NamedTensors& values);
 
   /// Uniform in ±1/sqrt(fan_in), drawn from stream "init/<name>"; fan_in is the product of all sizes but the first.
   Tensor weight(const std::string& name, at::IntArrayRef sizes);
@@ -31,6 +35,9 @@ class Parameters {
   at::ScalarType dtype_;
   at::Device device_;
   std::shared_ptr<torch::nn::Module> module_;
+  std::shared_ptr<const std::map<std::string, Tensor>> values_;  // null: its own
+  /// The value to hand out under this name, undefined where parameters are its own.
+  Tensor substitute(const std::string& name) const;
   Tensor uniform(const std::string& name, at::IntArrayRef sizes, double bound);
   Tensor keep(const std::string& name, Tensor value);
 };

@@ -1,9 +1,10 @@
 // q(h | v) = Π_j Bernoulli(h_j; sigmoid(ℓ_j(v))), h in {0, 1}^K, drawn hard or relaxed (VaGES, section 4.1; protocol sheet
 // 2.5).
 //
-// A relaxed draw is sigmoid((ℓ + G₁ - G₂)/τ) with Gumbel noise G (Jang et al. 2017; Maddison et al. 2017): inside the cube,
-// differentiable in ℓ, and of slightly smaller variance than a hard one. At relaxed h, log_prob is the same formula
-// Σ_j h_j ℓ_j - softplus(ℓ_j), which trains q but is no log density: no bound may be made of it.
+// A relaxed draw is sigmoid((ℓ + G₁ - G₂)/τ) with Gumbel noise G (Jang et al. 2017; Maddison et al. 2017), whose difference
+// is drawn as one logistic variable: inside the cube, differentiable in ℓ, and of slightly smaller variance than a hard one.
+// At relaxed h, log_prob is the same formula Σ_j h_j ℓ_j - softplus(ℓ_j), which trains q but is no log density: no bound may
+// be made of it.
 #pragma once
 
 #include <gibbsite/calculus/activation.h>

@@ -17,7 +17,8 @@ class Corrected : public Posterior {
     const torch::NoGradGuard no_grad;
     // A row of the chain is an example with all its particles, so that noise is drawn by example.
     Target target;
-    target.energy = [this, &v](const Tensor& h) { return joint_.joint(v, h.transpose(0, 1)).sum(0); };
+    const auto joint = joint_.given(v.detach());
+    target.energy = [&joint](const Tensor& h) { return joint(h.transpose(0, 1)).sum(0); };
     Tensor h = start_.sample(v.detach(), particles, rng).transpose(0, 1);
     for (std::int64_t step = 0; step < steps_; ++step) h = langevin_.step(target, h, rng).x;
     return h.transpose(0, 1);

@@ -24,6 +24,22 @@ struct GaussianPosteriorOptions {
 std::unique_ptr<Posterior> make_gaussian_posterior(const GaussianPosteriorOptions& options,
                                                    const LatentContext& context);
 
+struct ConvGaussianPosteriorOptions {
+  std::int64_t filters = 64;
+  std::int64_t stages = 3;
+  std::string activation = "leaky_relu";
+  void declare(OptionVisitor& o) {
+    o.option("filters", filters, "filters of the first convolution; each of the others doubles them", at_least(1));
+    o.option("stages", stages, "3x3 convolutions of stride 2", between(1, 16));
+    o.option("activation", activation, "nonlinearity of every convolution", activation_names());
+  }
+};
+
+/// The mean and the logarithm of the deviation are affine in the features of strided convolutions (protocol sheet of VaGES,
+/// 2.5). Images [C, H, W] whose sides divide by 2^stages; RequestError for others.
+std::unique_ptr<Posterior> make_conv_gaussian_posterior(const ConvGaussianPosteriorOptions& options,
+                                                        const LatentContext& context);
+
 /// p(h | v) of the model, which must outlive it; no parameters of its own.
 std::unique_ptr<Posterior> make_exact_posterior(const GaussianLatent& model);
 

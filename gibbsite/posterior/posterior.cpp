@@ -15,4 +15,8 @@ PosteriorMoments posterior_moments(const Posterior& posterior, const Tensor& v, 
   return {h.mean(0), h.var(0, /*unbiased=*/false)};
 }
 
+std::unique_ptr<Posterior> Posterior::with(const NamedTensors&) const {
+  throw RequestError("posterior", "it is no function of its parameters", "a Bernoulli or Gaussian posterior is");
+}
+
 }  // namespace gibbsite

@@ -30,6 +30,9 @@ class Posterior {
   virtual std::optional<PosteriorMoments> moments(const Tensor& /*v*/) const { return std::nullopt; }
   /// Whether h lies in {0, 1}^K, so that log_prob is the logarithm of a mass. Samples may be relaxed into the cube.
   virtual bool discrete() const { return false; }
+  /// The same law with `parameters`, by the names of module()'s, in place of its own and differentiable in them, so that
+  /// updates of its parameters can be differentiated too. Throws RequestError where it has no such form.
+  virtual std::unique_ptr<Posterior> with(const NamedTensors& parameters) const;
   /// For the optimiser and checkpoints only.
   virtual torch::nn::Module& module() = 0;
   /// K.

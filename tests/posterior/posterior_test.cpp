@@ -1,4 +1,5 @@
 #include <gibbsite/core/error.h>
+#include <gibbsite/posterior/gaussian.h>
 #include <gibbsite/posterior/implicit.h>
 #include <gibbsite/posterior/posterior.h>
 #include <gtest/gtest.h>
@@ -46,6 +47,19 @@ TEST(PosteriorTable, Contract) {
       EXPECT_THROW(posterior->log_prob(v, h), RequestError) << entry.name;
       continue;
     }
+    // As a function of its parameters it is the same, and the gradient goes to what was given.
+    NamedTensors given;
+    for (const auto& item : posterior->module().named_parameters())
+      given.emplace_back(item.key(), item.value().detach().clone().requires_grad_(true) * 1);
+    const auto as_function = posterior->with(given);
+    Rng rng(2, "draw");
+    EXPECT_TRUE(torch::equal(as_function->sample(v, 5, rng), h)) << entry.name;
+    EXPECT_TRUE(torch::equal(as_function->log_prob(v, h), posterior->log_prob(v, h))) << entry.name;
+    std::vector<Tensor> values;
+    for (const auto& item : given) values.push_back(item.second);
+    for (const Tensor& g : torch::autograd::grad({as_function->log_prob(v, h.detach()).sum()}, values))
+      EXPECT_GT(g.abs().max().item<double>(), 0) << entry.name;
+    EXPECT_THROW(posterior->with({}), WorkError) << entry.name;
     const Tensor one = v.narrow(0, 0, 1);
     if (posterior->discrete()) {
       const Tensor bit = torch::tensor({0.0, 1.0}, at::kDouble);
@@ -61,6 +75,20 @@ TEST(PosteriorTable, Contract) {
     EXPECT_LT(error, 0.01) << entry.name;
     EXPECT_NEAR(ratio.mean().item<double>(), 1, 4 * error) << entry.name;
   }
+}
+
+// Protocol sheet of VaGES, 2.5: 0.78 and 2.0 million parameters.
+TEST(ConvGaussianPosterior, ParameterCountsOfThePaper) {
+  const auto millions = [](const Shape& event) {
+    double sum = 0;
+    for (const Tensor& p : make_conv_gaussian_posterior({}, context_for(event, 50, at::kFloat))->module().parameters())
+      sum += static_cast<double>(p.numel()) / 1e6;
+    return sum;
+  };
+  EXPECT_NEAR(millions({1, 32, 32}), 0.78, 0.005);
+  EXPECT_NEAR(millions({3, 32, 32}), 0.78, 0.005);
+  EXPECT_NEAR(millions({3, 64, 64}), 2.0, 0.05);
+  EXPECT_THROW(make_conv_gaussian_posterior({}, context_for({1, 28, 28}, 50)), RequestError);
 }
 
 TEST(ImplicitPosterior, SizesOfMnistAndDeterministicCodes) {

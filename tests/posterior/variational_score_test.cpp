@@ -109,6 +109,34 @@ TEST(Corrector, StepsOfTheSheet) {
   EXPECT_THROW(make_corrected_posterior(options, *grbm, *q), RequestError);
 }
 
+// However many steps there are, the work on v is done once.
+TEST(Corrector, LooksAtWhatIsSeenOnce) {
+  class Counting : public LatentEnergy {
+   public:
+    explicit Counting(const LatentEnergy& inner) : inner_(inner) {}
+    using LatentEnergy::joint;
+    Tensor joint(const Tensor& v, const Tensor& h) const override {
+      ++joints;
+      return inner_.joint(v, h);
+    }
+    std::function<Tensor(const Tensor&)> given(const Tensor& v) const override {
+      ++givens;
+      return inner_.given(v);
+    }
+    mutable int joints = 0, givens = 0;
+
+   private:
+    const LatentEnergy& inner_;
+  };
+  auto model = test_gaussian_latent();
+  const auto q = make_exact_posterior(*model);
+  const Counting counting(*model);
+  Rng rng(5, "draw");
+  make_corrected_posterior({}, counting, *q)->sample(torch::zeros({4, 3}, at::kDouble), 2, rng);
+  EXPECT_EQ(counting.joints, 0);
+  EXPECT_EQ(counting.givens, 1);
+}
+
 // Σ_b z_bᵀ (ê + ĉ) written out draw by draw from its definition.
 Tensor printed(LatentModel& model, const Tensor& v, const Tensor& z, const Tensor& of_mean,
                const Tensor& of_covariance) {
