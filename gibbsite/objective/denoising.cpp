@@ -1,10 +1,6 @@
-#include <fmt/format.h>
-#include <gibbsite/core/error.h>
 #include <gibbsite/objective/denoising.h>
 #include <gibbsite/objective/support.h>
 #include <torch/types.h>
-
-#include <algorithm>
 
 namespace gibbsite {
 namespace {
@@ -79,13 +75,7 @@ class MultiscaleDenoising : public Objective {
   MultiscaleDenoising(const MultiscaleDenoisingOptions& options, const ObjectiveParts& parts)
       : options_(options), score_(options, parts, "mdsm") {}
   Loss operator()(const Batch& batch, Rng& rng) const override {
-    const std::int64_t rows = batch.x.size(0), whole = batch.global_size > 0 ? batch.global_size : rows;
-    // The grid runs over the global batch, so that shards of a batch use their own part of it.
-    const Tensor position = torch::arange(batch.first_row, batch.first_row + rows, batch.x.options());
-    const auto last = static_cast<double>(std::max<std::int64_t>(whole - 1, 1));
-    const Tensor level = options_.spacing == "geometric"
-                             ? options_.sigma_min * at::pow(options_.sigma_max / options_.sigma_min, position / last)
-                             : options_.sigma_min + (options_.sigma_max - options_.sigma_min) / last * position;
+    const Tensor level = options_.levels(batch);
     const Tensor noise = scale_rows(rng.normal(batch.x.sizes(), batch.x), level);
     const Tensor target = noise / (-options_.sigma * options_.sigma);
     return score_.loss(batch.x + noise, target, 2 * options_.factor / level.square(), batch.progress, rng);
@@ -105,9 +95,7 @@ std::unique_ptr<Objective> make_denoising_score_matching(const DenoisingScoreMat
 
 std::unique_ptr<Objective> make_multiscale_denoising(const MultiscaleDenoisingOptions& options,
                                                      const ObjectiveParts& parts) {
-  if (options.sigma_max < options.sigma_min)
-    throw RequestError("objective.sigma_max",
-                       fmt::format("{} is below sigma_min {}", options.sigma_max, options.sigma_min));
+  options.check();
   return std::make_unique<MultiscaleDenoising>(options, parts);
 }
 

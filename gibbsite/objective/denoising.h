@@ -10,6 +10,7 @@
 #pragma once
 
 #include <gibbsite/calculus/derivatives.h>
+#include <gibbsite/objective/noise_grid.h>
 #include <gibbsite/objective/noise_law.h>
 #include <gibbsite/objective/objective.h>
 #include <gibbsite/objective/projection.h>
@@ -44,17 +45,12 @@ struct DenoisingScoreMatchingOptions : NoisyScoreOptions, NoiseLawOptions {
 std::unique_ptr<Objective> make_denoising_score_matching(const DenoisingScoreMatchingOptions& options,
                                                          const ObjectiveParts& parts);
 
-struct MultiscaleDenoisingOptions : NoisyScoreOptions {
+struct MultiscaleDenoisingOptions : NoisyScoreOptions, NoiseGridOptions {
   double sigma = 0.1;
-  double sigma_min = 0.05;
-  double sigma_max = 1.2;
   double factor = 1e-4;
-  std::string spacing = "linear";
   void declare(OptionVisitor& o) {
     o.option("sigma", sigma, "σ₀, the noise level the model represents", positive());
-    o.option("sigma_min", sigma_min, "smallest noise level; levels are spaced over the global batch", positive());
-    o.option("sigma_max", sigma_max, "largest noise level", positive());
-    o.option("spacing", spacing, "the levels, or their logarithms, are evenly spaced", {"linear", "geometric"});
+    NoiseGridOptions::declare(o);
     o.option("factor", factor, "the loss is factor/σ_b² ‖s + n/σ₀²‖²: the paper's constant, twice our definition's ½",
              positive());
     NoisyScoreOptions::declare(o);

@@ -7,17 +7,16 @@
 #pragma once
 
 #include <gibbsite/core/options.h>
+#include <gibbsite/objective/logistic_contrast.h>
 #include <gibbsite/objective/noise_law.h>
 #include <gibbsite/objective/objective.h>
 #include <gibbsite/objective/one_sided.h>
 
 namespace gibbsite {
 
-struct NoiseContrastiveOptions : NoiseLawOptions, OneSidedOptions {
+struct NoiseContrastiveOptions : NoiseLawOptions, ContrastOptions, OneSidedOptions {
   std::string contrast = "law";
   double sigma = 1;
-  std::int64_t ratio = 1;
-  std::string normaliser = "profile";
   void declare(OptionVisitor& o) {
     o.option("contrast", contrast, "law: noise from the law below, around 0; shift: the data moved by epsilon",
              {"law", "shift"});
@@ -25,11 +24,7 @@ struct NoiseContrastiveOptions : NoiseLawOptions, OneSidedOptions {
     NoiseLawOptions::declare(o, drawn);
     o.only_if(drawn).option("sigma", sigma, "scale of the noise, its standard deviation where it is Gaussian",
                             positive());
-    o.only_if(drawn).option("ratio", ratio, "noise points per example", at_least(1));
-    o.only_if(drawn).option(
-        "normaliser", normaliser,
-        "profile: c is the best constant for each batch; model: 0, the energy has a constant of its own",
-        {"profile", "model"});
+    ContrastOptions::declare(o, drawn);
     OneSidedOptions::declare(o, contrast == "shift");
   }
 };

@@ -11,6 +11,7 @@
 #include <gibbsite/model/latent_score.h>
 #include <gibbsite/model/score.h>
 #include <gibbsite/model/score_estimator.h>
+#include <gibbsite/objective/differentiable_adam.h>
 #include <gibbsite/posterior/posterior.h>
 #include <gibbsite/sampler/kernel.h>
 
@@ -29,6 +30,8 @@ struct Batch {
   std::int64_t first_row = 0;    ///< global row of x[0] in the whole batch, for shards of a batch
   std::int64_t global_size = 0;  ///< rows of the whole batch; 0 means B
   double progress = 0;           ///< share of the phase's updates made before this one, for schedules of an objective
+  /// Adam of the phase that trains this part, as it stands; empty outside training.
+  std::function<AdamState(torch::nn::Module& part)> adam = {};
 };
 
 struct Loss {

@@ -12,14 +12,22 @@ namespace {
 class PosteriorFit : public Objective {
  public:
   PosteriorFit(const PosteriorFitOptions& options, const LatentParts& latent)
-      : options_(options), joint_(*latent.joint), posterior_(*latent.encoder) {}
+      : options_(options), joint_(*latent.joint), posterior_(*latent.encoder) {
+    options.check();
+  }
   Loss operator()(const Batch& batch, Rng& rng) const override {
-    Tensor v = batch.x;
-    if (options_.noise > 0) v = v + options_.noise * rng.normal(v.sizes(), v);
+    Tensor v = batch.x, weight = torch::full({v.size(0)}, 1 / static_cast<double>(v.size(0)), v.options());
+    if (options_.levels_of == "grid") {
+      const Tensor level = options_.levels(batch);
+      v = v + scale_rows(rng.normal(v.sizes(), v), level);
+      weight = weight / level;
+    } else if (options_.noise > 0) {
+      v = v + options_.noise * rng.normal(v.sizes(), v);
+    }
     const Tensor h = posterior_.sample(v, 1, rng);
     if (!h.requires_grad())
       throw RequestError("encoder.draw", "these draws carry no gradient to fit the encoder by", "draw = \"relaxed\"");
-    return loss(v, h);
+    return loss(v, h, weight);
   }
 
  protected:
@@ -30,7 +38,8 @@ class PosteriorFit : public Objective {
   PosteriorFitOptions options_;
   const LatentEnergy& joint_;
   const Posterior& posterior_;
-  virtual Loss loss(const Tensor& v, const Tensor& h) const = 0;
+  // `weight` [B]: of every example, 1/B or less.
+  virtual Loss loss(const Tensor& v, const Tensor& h, const Tensor& weight) const = 0;
 };
 
 class PosteriorKl : public PosteriorFit {
@@ -38,10 +47,10 @@ class PosteriorKl : public PosteriorFit {
   using PosteriorFit::PosteriorFit;
 
  private:
-  Loss loss(const Tensor& v, const Tensor& h) const override {
+  Loss loss(const Tensor& v, const Tensor& h, const Tensor& weight) const override {
     const Tensor point = h.detach().requires_grad_(true), energy = joint().joint(v, point);
     const Tensor slope = torch::autograd::grad({energy.sum()}, {point})[0], log_q = posterior().log_prob(v, h);
-    return surrogate_loss(((slope * h).sum(-1) + log_q).mean(), (energy + log_q).detach().mean());
+    return surrogate_loss((weight * ((slope * h).sum(-1) + log_q)).sum(), (weight * (energy + log_q).detach()).sum());
   }
 };
 
@@ -50,24 +59,16 @@ class PosteriorFisher : public PosteriorFit {
   using PosteriorFit::PosteriorFit;
 
  private:
-  Loss loss(const Tensor& v, const Tensor& h) const override {
+  Loss loss(const Tensor& v, const Tensor& h, const Tensor& weight) const override {
     const Tensor point = h.detach().requires_grad_(true), energy = joint().joint(v, point);
     const Tensor slope = torch::autograd::grad({energy.sum()}, {point}, {}, true, true)[0];
     const Tensor of_q = torch::autograd::grad({posterior().log_prob(v, h).sum()}, {h}, {}, true, true)[0];
     const Tensor residual = (slope + of_q).detach();
     const Tensor bend = torch::autograd::grad({slope}, {point}, {residual})[0];
-    return surrogate_loss((bend * h + residual * of_q).sum(-1).mean(), 0.5 * residual.square().sum(-1).mean());
+    return surrogate_loss((weight * (bend * h + residual * of_q).sum(-1)).sum(),
+                          0.5 * (weight * residual.square().sum(-1)).sum());
   }
 };
-
-const LatentParts& require_latent(const ObjectiveParts& parts, const char* objective) {
-  if (!parts.latent.joint || !parts.latent.encoder)
-    throw RequestError("objective", fmt::format("{} needs a latent-variable energy and an encoder", objective));
-  if (!parts.latent.encoder->has_log_prob())
-    throw RequestError("objective", fmt::format("{} needs an encoder with a density", objective),
-                       "a Bernoulli or Gaussian one");
-  return parts.latent;
-}
 
 }  // namespace
 

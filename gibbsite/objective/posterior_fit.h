@@ -6,15 +6,24 @@
 #pragma once
 
 #include <gibbsite/core/options.h>
+#include <gibbsite/objective/noise_grid.h>
 #include <gibbsite/objective/objective.h>
+
+#include <string>
 
 namespace gibbsite {
 
-struct PosteriorFitOptions {
+struct PosteriorFitOptions : NoiseGridOptions {
   double noise = 0;
+  std::string levels_of = "one";
   void declare(OptionVisitor& o) {
-    o.option("noise", noise, "deviation of Gaussian noise added to the data, that of the objective it serves",
-             non_negative());
+    o.option(
+        "levels", levels_of,
+        "Gaussian noise is added to the data as by the objective it serves: of one deviation, or of a grid of them, "
+        "when the loss of each example is divided by its own",
+        {"one", "grid"});
+    o.only_if(levels_of == "one").option("noise", noise, "deviation of the noise", non_negative());
+    NoiseGridOptions::declare(o, levels_of == "grid");
   }
 };
 

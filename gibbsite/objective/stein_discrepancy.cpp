@@ -2,15 +2,18 @@
 #include <gibbsite/core/error.h>
 #include <gibbsite/objective/stein_discrepancy.h>
 #include <gibbsite/objective/support.h>
+#include <gibbsite/posterior/importance_score.h>
 #include <torch/types.h>
+
+#include <utility>
 
 namespace gibbsite {
 namespace {
 
 class SteinDiscrepancy : public Objective {
  public:
-  SteinDiscrepancy(const SteinDiscrepancyOptions& options, const ObjectiveParts& parts)
-      : options_(options), score_(require_score(parts, "ksd")) {}
+  SteinDiscrepancy(const SteinDiscrepancyOptions& options, std::shared_ptr<const Score> score)
+      : options_(options), score_(std::move(score)) {}
   Loss operator()(const Batch& batch, Rng& rng) const override {
     const std::int64_t pairs = batch.x.size(0) / 2;
     if (pairs == 0) throw WorkError("ksd", "a batch of one row has no pair");
@@ -35,7 +38,13 @@ class SteinDiscrepancy : public Objective {
 }  // namespace
 
 std::unique_ptr<Objective> make_stein_discrepancy(const SteinDiscrepancyOptions& options, const ObjectiveParts& parts) {
-  return std::make_unique<SteinDiscrepancy>(options, parts);
+  return std::make_unique<SteinDiscrepancy>(options, require_score(parts, "ksd"));
+}
+
+std::unique_ptr<Objective> make_importance_stein(const ImportanceSteinOptions& options, const ObjectiveParts& parts) {
+  const auto* model = dynamic_cast<const LatentModel*>(parts.latent.joint);
+  if (!model) throw RequestError("objective", "is_ksd needs a latent-variable energy");
+  return std::make_unique<SteinDiscrepancy>(options, make_importance_score(options.particles, *model));
 }
 
 }  // namespace gibbsite

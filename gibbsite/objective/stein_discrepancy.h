@@ -25,4 +25,15 @@ struct SteinDiscrepancyOptions {
 /// Takes an energy, a score network or a variational score. The reported loss may be negative.
 std::unique_ptr<Objective> make_stein_discrepancy(const SteinDiscrepancyOptions& options, const ObjectiveParts& parts);
 
+struct ImportanceSteinOptions : SteinDiscrepancyOptions {
+  std::int64_t particles = 5;
+  void declare(OptionVisitor& o) {
+    o.option("particles", particles, "L, draws of the latent variables per point", at_least(1));
+    SteinDiscrepancyOptions::declare(o);
+  }
+};
+
+/// The same with the score of posterior/importance_score.h. Needs a latent model with binary h.
+std::unique_ptr<Objective> make_importance_stein(const ImportanceSteinOptions& options, const ObjectiveParts& parts);
+
 }  // namespace gibbsite

@@ -17,6 +17,15 @@ std::shared_ptr<const Score> require_score(const ObjectiveParts& parts, const ch
   throw RequestError("objective", fmt::format("{} needs an energy model or a score network", objective));
 }
 
+const LatentParts& require_latent(const ObjectiveParts& parts, const char* objective) {
+  if (!parts.latent.joint || !parts.latent.encoder)
+    throw RequestError("objective", fmt::format("{} needs a latent-variable energy and an encoder", objective));
+  if (!parts.latent.encoder->has_log_prob())
+    throw RequestError("objective", fmt::format("{} needs an encoder with a density", objective),
+                       "a Bernoulli or Gaussian one");
+  return parts.latent;
+}
+
 Fit fit(const Energy& energy, const Tensor& x, const FitProblem& problem, const Rng& rng) {
   Rng own = rng.stream("fit");
   return energy.fit(x, problem, own);

@@ -14,6 +14,10 @@ const Energy& require_energy(const ObjectiveParts& parts, const char* objective)
 /// the objective if there is none.
 std::shared_ptr<const Score> require_score(const ObjectiveParts& parts, const char* objective);
 
+/// The latent parts, with a latent energy and an encoder with a density among them. Throws RequestError naming the objective
+/// otherwise.
+const LatentParts& require_latent(const ObjectiveParts& parts, const char* objective);
+
 /// The energy fitted for a problem, with numbers from stream "fit" of rng.
 Fit fit(const Energy& energy, const Tensor& x, const FitProblem& problem, const Rng& rng);
 

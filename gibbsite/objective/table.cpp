@@ -1,4 +1,5 @@
 #include <gibbsite/objective/autoencoder.h>
+#include <gibbsite/objective/bilevel_score_matching.h>
 #include <gibbsite/objective/contrastive_divergence.h>
 #include <gibbsite/objective/cross_entropy.h>
 #include <gibbsite/objective/denoising.h>
@@ -14,6 +15,7 @@
 #include <gibbsite/objective/posterior_fit.h>
 #include <gibbsite/objective/score_matching.h>
 #include <gibbsite/objective/stein_discrepancy.h>
+#include <gibbsite/objective/variational_noise_contrastive.h>
 #include <gibbsite/objective/variational_score_matching.h>
 
 namespace gibbsite {
@@ -47,9 +49,14 @@ const Table<MakeObjective>& objective_table() {
       {"latent_ssm_vr", "variance-reduced sliced score matching of the codes of an encoder", "finite-difference score matching, Table 6", from_config<LatentScoreMatchingOptions, make_latent_score_matching>, describe_options<LatentScoreMatchingOptions>},
       {"latent_fd_ssm", "an upper bound of finite-difference score matching by unbiased estimates of log p(v)", "finite-difference score matching, Eqs. 50 to 53", from_config<LatentFiniteDifferenceOptions, make_latent_finite_difference>, describe_options<LatentFiniteDifferenceOptions>},
       {"ksd", "kernelised Stein discrepancy of the two halves of a batch", "Liu et al. 2016; VaGES, Eq. 12", from_config<SteinDiscrepancyOptions, make_stein_discrepancy>, describe_options<SteinDiscrepancyOptions>, Settings::table({{"width", Settings(1.0)}})},
+      {"is_ksd", "the same for binary latent variables, the score by importance sampling from fair coins", "VaGES, Figure 2", from_config<ImportanceSteinOptions, make_importance_stein>, describe_options<ImportanceSteinOptions>},
       {"posterior_kl", "fits an encoder to the posterior of a latent-variable energy, minus the evidence bound", "VaGES, Eq. 6", from_config<PosteriorFitOptions, make_posterior_kl>, describe_options<PosteriorFitOptions>},
       {"posterior_fisher", "the same by the Fisher divergence, for continuous latent variables", "VaGES, Eq. 6", from_config<PosteriorFitOptions, make_posterior_fisher>, describe_options<PosteriorFitOptions>},
       {"variational_ssm", "sliced score matching of a latent-variable energy, its moments by draws of an encoder", "beyond VaGES", from_config<VariationalScoreMatchingOptions, make_variational_score_matching>, describe_options<VariationalScoreMatchingOptions>},
+      {"bidsm", "denoising score matching of a latent-variable energy through unrolled updates of an encoder", "Bao et al. 2020", from_config<BilevelDenoisingOptions, make_bilevel_denoising>, describe_options<BilevelDenoisingOptions>},
+      {"bissm", "the same by sliced score matching", "Bao et al. 2020", from_config<BilevelSlicedOptions, make_bilevel_sliced>, describe_options<BilevelSlicedOptions>},
+      {"bimdsm", "the same by multi-scale denoising score matching", "Bao et al. 2020; VaGES, Table 1", from_config<BilevelMultiscaleOptions, make_bilevel_multiscale>, describe_options<BilevelMultiscaleOptions>},
+      {"vnce", "noise-contrastive estimation of a latent-variable energy by draws of an encoder", "Rhodes and Gutmann 2019", from_config<VariationalNoiseContrastiveOptions, make_variational_noise_contrastive>, describe_options<VariationalNoiseContrastiveOptions>},
       {"cross_entropy", "-log softmax(logits)[label], for classifiers", "judge of image samples", from_config<CrossEntropyOptions, make_cross_entropy>, describe_options<CrossEntropyOptions>},
       // clang-format on
   };

@@ -154,6 +154,8 @@ struct Trainer::State {
   bool blowing_up() const;
 
   void want_gradients(const PhaseState* phase);
+  /// Of the phase that trains the part.
+  AdamState adam(torch::nn::Module& part) const;
   std::optional<std::string> make_update();
   std::optional<std::string> divergence(PhaseState& phase, std::int64_t own, const Loss& loss);
   std::optional<std::string> weights_diverged() const;
@@ -319,6 +321,29 @@ void Trainer::State::want_gradients(const PhaseState* phase) {
   current = phase;
 }
 
+AdamState Trainer::State::adam(torch::nn::Module& part) const {
+  const std::vector<Tensor> wanted = part.parameters();
+  for (const PhaseState& phase : phases) {
+    const OptimizerOptions& options = phase.phase.optimizer;
+    if (&phase == current || options.name != "adam" || options.weight_decay != 0) continue;
+    AdamState state{options.learning_rate, options.beta1, options.beta2, options.epsilon, 0, {}, {}};
+    const Checkpoint moments{0, {}, phase.optimizer->state()};
+    for (const Tensor& parameter : wanted)
+      for (const auto& [name, tensor] : phase.parameters)
+        if (tensor.is_same(parameter)) {
+          state.mean.push_back(moments.at("mean/" + name));
+          state.square.push_back(moments.at("square/" + name));
+        }
+    if (state.mean.size() != wanted.size()) continue;
+    state.steps = moments.at("step").item<std::int64_t>();
+    const std::int64_t total = this->options().steps * phase.phase.steps;
+    state.learning_rate *= rate_scale * schedule_factor(phase.phase.schedule, state.steps, total);
+    return state;
+  }
+  throw RequestError("phases", "no phase trains the encoder by Adam without weight decay",
+                     "an objective of another phase goes on with its updates");
+}
+
 std::optional<std::string> Trainer::State::make_update() {
   PhaseState& phase = phase_at(updates);
   const std::int64_t own = own_update(phase, updates, cycle);
@@ -328,6 +353,7 @@ std::optional<std::string> Trainer::State::make_update() {
   Batch batch = phase.phase.batches(static_cast<std::uint64_t>(index), phase.phase.batch_size);
   batch.progress = static_cast<double>(own) / static_cast<double>(options().steps * phase.phase.steps);
   // After a rollback the same noise would meet the same state, so it is drawn anew.
+  batch.adam = [this](torch::nn::Module& part) { return adam(part); };
   Rng rng = (rollbacks == 0 ? phase.rng : phase.rng.stream(fmt::format("retry{}", rollbacks)))
                 .at_step(static_cast<std::uint64_t>(own))
                 .at_row(batch.first_row);

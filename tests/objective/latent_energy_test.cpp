@@ -207,6 +207,38 @@ TEST(PosteriorFit, DifferentiatesItsValueAndLeavesTheModelAlone) {
   }
 }
 
+// A grid of levels over the whole batch: the mean of the rows' losses, each at its level and divided by it. A shard is its rows.
+TEST(PosteriorFit, DividesByTheLevelsOfAGrid) {
+  for (const char* name : {"posterior_kl", "posterior_fisher"}) {
+    Fitted plain = fitted(name, false);
+    ObjectiveParts parts;
+    parts.latent.joint = plain.model.get();
+    parts.latent.encoder = plain.encoder.get();
+    const auto make = [&](const Config& options) {
+      return find_entry(objective_table(), "objective", name, "").make(options, parts);
+    };
+    const auto grid = make(Config::table({{"levels", Config("grid")},
+                                          {"sigma_min", Config(0.1)},
+                                          {"sigma_max", Config(0.9)},
+                                          {"spacing", Config("geometric")}}));
+    const Tensor x = Rng(7, "x").normal({3, 3}, at::kDouble);
+    const double level[] = {0.1, 0.3, 0.9};
+    double sum = 0;
+    for (std::int64_t b = 0; b < 3; ++b) {
+      Batch row;
+      row.x = x.narrow(0, b, 1);
+      row.first_row = b;
+      row.global_size = 3;
+      Rng one = Rng(9, "objective").at_row(b), other = one;
+      const double alone =
+          (*make(Config::table({{"noise", Config(level[b])}})))(row, one).log[0].second.item<double>() / level[b];
+      EXPECT_NEAR((*grid)(row, other).log[0].second.item<double>(), alone, 1e-10) << name;
+      sum += alone / 3;
+    }
+    EXPECT_NEAR(loss_at(*grid, x).log[0].second.item<double>(), sum, 1e-10) << name;
+  }
+}
+
 // Their means are the closed forms: KL(q ‖ p(h | v)) + F(v), and the Fisher divergence.
 TEST(PosteriorFit, MeansAreTheDivergences) {
   LatentContext context;

@@ -561,6 +561,41 @@ TEST(TrainOptions, EveryOptionIsDescribed) {
   EXPECT_THROW(read_options<TrainOptions>(Config::table({{"steps", 0}}), "train"), RequestError);
 }
 
+// An objective sees Adam of the phase that trains another part, and can say what its next update will be: the optimiser in
+// place and the one that is a function agree.
+TEST(Trainer, TellsObjectivesOfTheAdamOfOtherPhases) {
+  Problem problem;
+  Tensor predicted;
+  std::int64_t seen = 0;
+  const auto slope = [](std::uint64_t step) { return Rng(8, "slope").at_step(step).normal({2}); };
+  Formula critic(
+      [&](const Batch&, Rng& rng, Tensor&) { return plain_loss((problem.critic->value * slope(rng.step())).sum()); });
+  Formula model([&](const Batch& batch, Rng& rng, Tensor&) {
+    AdamState adam = batch.adam(*problem.critic);
+    EXPECT_EQ(adam.steps, static_cast<std::int64_t>(rng.step()) + 1);
+    const Tensor now = problem.critic->value.detach();
+    if (predicted.defined()) EXPECT_TRUE(torch::allclose(now, predicted, 1e-6, 1e-7));
+    predicted = adam_step(adam, {now}, {slope(rng.step() + 1)})[0];
+    EXPECT_GT((predicted - now).abs().min().item<double>(), 0);
+    ++seen;
+    EXPECT_THROW(batch.adam(*problem.module), RequestError);
+    return plain_loss(problem.module->value.sum());
+  });
+  TrainerSetup setup = problem.setup(20);
+  setup.phases[0].objective = &model;
+  TrainPhase phase;
+  phase.name = "oppose";
+  phase.objective = &critic;
+  phase.trains = {"critic"};
+  phase.optimizer.learning_rate = 0.01;
+  phase.optimizer.beta2 = 0.95;
+  phase.schedule.name = "cosine";
+  phase.schedule.final_fraction = 0.1;
+  setup.phases.insert(setup.phases.begin(), phase);
+  Trainer(std::move(setup)).run();
+  EXPECT_EQ(seen, 20);
+}
+
 TEST(Trainer, TellsObjectivesHowFarTheRunIs) {
   Problem problem;
   std::vector<double> progress;
