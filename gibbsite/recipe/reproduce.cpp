@@ -4,6 +4,7 @@
 #include <gibbsite/recipe/deep_ebm.h>
 #include <gibbsite/recipe/derivative_cost.h>
 #include <gibbsite/recipe/dkef_experiment.h>
+#include <gibbsite/recipe/frey_face.h>
 #include <gibbsite/recipe/gradient_error.h>
 #include <gibbsite/recipe/implicit_autoencoder.h>
 #include <gibbsite/recipe/ncsn_experiment.h>
@@ -41,6 +42,8 @@ const std::vector<Experiment>& experiment_table() {
        "finite-difference score matching, Table 6", reproduce_implicit_vae},
       {"fd/implicit-wae", "Wasserstein auto-encoders of MNIST, the entropy of their codes by five scores",
        "finite-difference score matching, Table 6", reproduce_implicit_wae},
+      {"vages/frey-face", "restricted Boltzmann machines of the Frey faces by VaGES-DSM and bilevel score matching",
+       "VaGES, Figure 3", reproduce_frey_face},
   };
   return table;
 }

@@ -92,7 +92,14 @@ Validation make_validation(const Parts& parts) {
   };
 }
 
-TrainerSetup make_setup(const Parts& parts, const Ports& ports) {
+void start_from(const std::string& path, const Parts& parts, Logger& logger) {
+  const RunDirectory other = RunDirectory::open(path);
+  load_parts(other.checkpoints().load_best(logger), parts.named_parts());
+}
+
+}  // namespace
+
+TrainerSetup training_setup(const Parts& parts, const Ports& ports) {
   TrainerSetup setup;
   setup.parts = parts.named_parts();
   for (const PhaseParts& phase : parts.phases) {
@@ -120,18 +127,10 @@ TrainerSetup make_setup(const Parts& parts, const Ports& ports) {
     batch.global_size = batch.x.size(0);
     return batch;
   };
-  setup.validate = make_validation(parts);
   setup.notes = {{"recipe", write_toml(parts.resolved)}};
   setup.ports = ports;
   return setup;
 }
-
-void start_from(const std::string& path, const Parts& parts, Logger& logger) {
-  const RunDirectory other = RunDirectory::open(path);
-  load_parts(other.checkpoints().load_best(logger), parts.named_parts());
-}
-
-}  // namespace
 
 std::string default_run(const std::string& recipe) { return "runs/" + std::filesystem::path(recipe).stem().string(); }
 
@@ -156,7 +155,7 @@ TrainOutcome train_recipe(const TrainRequest& request, const Ports& ports) {
 
   TrainOutcome outcome;
   if (request.dry_run) {
-    Trainer trainer(make_setup(parts, ports));
+    Trainer trainer(training_setup(parts, ports));
     outcome.dry_run = trainer.dry_run();
     return outcome;
   }
@@ -164,7 +163,8 @@ TrainOutcome train_recipe(const TrainRequest& request, const Ports& ports) {
   const RunDirectory run = RunDirectory::create(outcome.run, parts.resolved, request.existing);
   run.write_transforms(parts.transforms);
 
-  TrainerSetup setup = make_setup(parts, ports);
+  TrainerSetup setup = training_setup(parts, ports);
+  setup.validate = make_validation(parts);
   setup.directory = run.path();
   std::int64_t step = -1;
   std::unique_ptr<MetricWriter> metrics;

@@ -27,6 +27,9 @@ struct TrainOutcome {
   std::optional<DryRun> dry_run;
 };
 
+/// What a trainer of these parts is made from, without a directory and without validation; both must outlive it.
+TrainerSetup training_setup(const Parts& parts, const Ports& ports);
+
 /// Parses, builds, guards, trains. Throws RequestError before anything is written, WorkError if the work fails,
 /// Interrupted once the state is saved.
 TrainOutcome train_recipe(const TrainRequest& request, const Ports& ports);

@@ -602,6 +602,14 @@ TrainResult Trainer::run() {
   return result;
 }
 
+void Trainer::make_step() {
+  State& s = *s_;
+  do {
+    s.make_update();
+  } while (s.updates % s.cycle != 0);
+  if (s.ema) s.ema->update();
+}
+
 DryRun Trainer::dry_run(std::int64_t steps) {
   State& s = *s_;
   const NamedTensors kept = clones(s.state());
@@ -618,20 +626,14 @@ DryRun Trainer::dry_run(std::int64_t steps) {
         s.set_training(false);
       }
     } const restore{s, kept};
-    const auto whole_step = [&] {
-      do {
-        s.make_update();
-      } while (s.updates % s.cycle != 0);
-      if (s.ema) s.ema->update();
-    };
-    whole_step();  // the first one fills caches
+    make_step();  // the first one fills caches
     {
       const PeakMemory memory;
-      whole_step();
+      make_step();
       report.peak_bytes = static_cast<double>(memory.peak_bytes());
     }
     const Clock::time_point start = Clock::now();
-    for (; done < std::max<std::int64_t>(steps, 1); ++done) whole_step();
+    for (; done < std::max<std::int64_t>(steps, 1); ++done) make_step();
     // Waits for the device.
     s.parameters[0].second.sum().item<double>();
     report.seconds_per_step = seconds_since(start) / static_cast<double>(done);

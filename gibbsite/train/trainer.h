@@ -118,6 +118,10 @@ class Trainer {
   /// the best parameters are in place at the end; the last checkpoint still holds the last ones.
   TrainResult run();
 
+  /// One step and nothing beside it, neither validation, metrics and checkpoints nor care for divergence: what timings
+  /// repeat.
+  void make_step();
+
   /// Runs a few steps and restores everything; writes no metrics and no checkpoints.
   DryRun dry_run(std::int64_t steps = 3);
 
