@@ -52,6 +52,7 @@ std::vector<std::string> scale_overrides(const std::string& scale, FreyFaceOptio
     options.inner = options.trained_inner = {1};
     options.unroll = {0, 2};
     options.rounds = 3;
+    options.batch_size = 8;
     options.checks = 2;
     options.chains = 8;
     options.temperatures = 10;
@@ -61,7 +62,7 @@ std::vector<std::string> scale_overrides(const std::string& scale, FreyFaceOptio
     options.rounds = 5;
     options.chains = 100;
     options.temperatures = 1000;
-    return {"train.steps=1500"};
+    return {"train.steps=1500", "optimizer.learning_rate=1e-3"};
   }
   options.particles = options.trained_particles = {2, 4, 6, 8, 10};
   options.inner = options.trained_inner = {1, 2, 3, 4, 5};
@@ -79,8 +80,8 @@ struct Measured {
 class FreyFace {
  public:
   FreyFace(const ExperimentContext& context, const Ports& ports) : context_(context), ports_(ports) {
-    set_ = scale_overrides(context.scale, options_);
     options_.batch_size = 100;
+    set_ = scale_overrides(context.scale, options_);
     std::vector<std::string> asked = context.set, slugs = {kVages};
     options_ = take_experiment_options(asked, options_);
     for (const std::int64_t n : options_.unroll) slugs.push_back(fmt::format("bidsm-{}", n));
@@ -144,13 +145,14 @@ class FreyFace {
         if (ports_.interrupt->requested()) throw Interrupted("reproduce", "stopped while timing");
         ports_.logger->info(fmt::format("timing L = {}, K = {}", l, k));
         const std::vector<Point> points = points_at(l, k, options_.unroll);
-        std::vector<TimedRecipe> recipes;
+        std::vector<TimedWork> steps;
         std::vector<TimedRatio> ratios;
         for (const Point& point : points) {
-          recipes.push_back({point.slug, recipe_of(point.set())});
+          const auto parts = std::make_shared<const Parts>(build_parts(recipe_of(point.set()), context_.path));
+          steps.push_back(training_round(point.slug, parts, options_.batch_size));
           if (point.slug != kVages) ratios.push_back({kVages, point.slug});
         }
-        const StepCosts costs = measure_work(training_rounds(recipes, context_.path), ratios, options_, data_);
+        const StepCosts costs = measure_work(steps, ratios, options_, data_);
         for (Row row : costs.rows) {
           const auto point =
               std::find_if(points.begin(), points.end(), [&](const Point& p) { return p.slug == row.method; });

@@ -1,12 +1,10 @@
 #include <fmt/format.h>
 #include <gibbsite/core/error.h>
-#include <gibbsite/data/npy.h>
 #include <gibbsite/metric/classification.h>
 #include <gibbsite/metric/cost.h>
-#include <gibbsite/metric/frechet.h>
-#include <gibbsite/recipe/judge.h>
 #include <gibbsite/recipe/ncsn_experiment.h>
 #include <gibbsite/recipe/sample.h>
+#include <gibbsite/recipe/sample_judge.h>
 #include <gibbsite/recipe/score.h>
 #include <gibbsite/recipe/train.h>
 #include <torch/nn/module.h>
@@ -22,27 +20,23 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Rows per batch of the validation loss, and chains per file of samples.
-constexpr std::int64_t kValidationBatch = 32, kChains = 64;
-// A network is judged good by the share of samples that the classifier is sure of, and the digits among them.
-constexpr double kConfidentShare = 0.8, kClasses = 8;
+// Rows per batch of the validation loss.
+constexpr std::int64_t kValidationBatch = 32;
 
 struct Scale {
-  std::vector<std::string> set;    // of every run
-  std::vector<std::string> judge;  // of the classifier
+  std::vector<std::string> set;  // of every run
+  SampleJudgeSettings judge;
   NcsnExperimentOptions options;
-  std::int64_t reference;  // test images of the Fréchet distance; others show what a perfect sample would have
 };
 
 Scale scale_of(const std::string& name) {
   Scale scale;
-  scale.reference = 9000;
   if (name == "smoke") {
     scale.set = {"score.filters=2",   "score.levels=2",     "train.batch_size=4",
                  "data.train=64",     "data.validation=16", "sample.annealing.steps_per_level=2",
                  "train.log_every=1", "data.test=64"};
-    scale.judge = {"model.filters=2", "model.features=8",   "train.steps=4", "train.validate_every=2",
-                   "data.train=64",   "data.validation=16", "data.test=64",  "train.batch_size=16"};
+    scale.judge.set = {"model.filters=2", "model.features=8",   "train.steps=4", "train.validate_every=2",
+                       "data.train=64",   "data.validation=16", "data.test=64",  "train.batch_size=16"};
     NcsnExperimentOptions& options = scale.options;
     options.part = "all";
     options.batch_size = 4;
@@ -52,16 +46,16 @@ Scale scale_of(const std::string& name) {
     options.validation_images = 16;
     options.samples = options.quality_samples = 4;
     options.quality_ema = 0.5;
-    scale.reference = 48;
+    scale.judge.reference = 48;
     return scale;
   }
   scale.options.batch_size = 16;
   if (name == "desk") {
-    scale.judge = {"train.steps=1000"};
+    scale.judge.set = {"train.steps=1000"};
     return scale;
   }
   scale.set = {"data.name=cifar10", "data.validation=5000", "score.filters=128", "train.batch_size=128"};
-  scale.judge = {"data.name=cifar10"};
+  scale.judge.set = {"data.name=cifar10"};
   scale.options.steps = scale.options.quality_steps = 200000;
   scale.options.slices = 20;
   scale.options.rounds = 5;
@@ -97,8 +91,11 @@ const char* const kReference = "ssm-vr";
 class Study {
  public:
   Study(const ExperimentContext& context, const Ports& ports)
-      : context_(context), ports_(ports), scale_(scale_of(context.scale)) {
-    options_ = take_experiment_options(context_.set, scale_.options);
+      : context_(context),
+        ports_(ports),
+        scale_(scale_of(context.scale)),
+        options_(take_experiment_options(context_.set, scale_.options)),
+        judge_(judge_settings(), context_, ports_) {
     data_ = requested_recipe(request_of({})).at_table("data").find("name")->string();
   }
 
@@ -199,14 +196,13 @@ class Study {
       }
       const std::string run = run_of(*method, "parity-", {}).out;
       const Parts parts = load_run(RunDirectory::open(run), {}, true, context_.path, *ports_.logger);
-      const Tensor x = samples(parts, run, options_.steps, options_.samples);
+      const Tensor x = judge_.samples(parts, run, options_.steps, options_.samples);
       const std::string picture = fmt::format("{}/{}.png", context_.directory, method->slug);
       write_picture(picture, x, parts, *ports_.logger);
       outcome.pictures.push_back(
           read_picture(picture, fmt::format("{}, {} steps, seed {}", method->slug, options_.steps, context_.seed)));
-      const Estimate distance = frechet_distance(judge(parts).features(x), reference(parts));
-      rows.push_back(row(method->slug, "frechet_classifier", distance, "1"));
-      rows.back().settings["samples"] = static_cast<double>(options_.samples);
+      rows.push_back(judge_.distance(parts, method->slug, x));
+      const Row& distance = rows.back();
       rows.back().settings["step"] = static_cast<double>(options_.steps);
       line += fmt::format(", Fréchet distance {}", format_estimate(distance.value, distance.standard_error));
       outcome.summary.push_back(line);
@@ -224,12 +220,10 @@ class Study {
       const std::int64_t step = std::max<std::int64_t>(options_.quality_steps * point / options_.quality_points, 1);
       train_to(request, step);
       const Parts parts = load_run(RunDirectory::open(request.out), {}, true, context_.path, *ports_.logger);
-      const Tensor x = samples(parts, request.out, step, options_.quality_samples);
-      const Estimate distance = frechet_distance(judge(parts).features(x), reference(parts));
-      const DigitCriterion digits = digit_criterion(judge(parts).probabilities(x));
-      std::vector<Row> rows = {row(method.slug, "frechet_classifier", distance, "1"),
-                               row(method.slug, "confident_share", digits.confident, "1"),
-                               row(method.slug, "classes", {static_cast<double>(digits.classes)}, "1")};
+      const Tensor x = judge_.samples(parts, request.out, step, options_.quality_samples);
+      const Row distance = judge_.distance(parts, method.slug, x);
+      const JudgedDigits digits = judge_.digits(parts, method.slug, x);
+      std::vector<Row> rows = {distance, digits.confident, digits.classes};
       if (point == options_.quality_points) rows.push_back(floor_row(parts, options_.quality_samples));
       for (Row& made : rows) {
         made.settings["part"] = std::string("quality");
@@ -237,18 +231,13 @@ class Study {
         if (made.method == method.slug) made.settings["step"] = static_cast<double>(step);
       }
       context_.add(rows);
-      outcome.summary.push_back(fmt::format("{} after {} steps: Fréchet distance {}, confident {}, {} classes",
-                                            method.slug, step, format_estimate(distance.value, distance.standard_error),
-                                            format_estimate(digits.confident.value, digits.confident.standard_error),
-                                            digits.classes));
+      outcome.summary.push_back(fmt::format("{} after {} steps: Fréchet distance {}, {}", method.slug, step,
+                                            format_estimate(distance.value, distance.standard_error), digits.verdict));
       ports_.logger->info(outcome.summary.back());
       const std::string picture = fmt::format("{}/quality-{}-{}.png", context_.directory, method.slug, step);
       write_picture(picture, x, parts, *ports_.logger);
       if (point == options_.quality_points) {
         outcome.pictures.push_back(read_picture(picture, fmt::format("{}, {} steps", method.slug, step)));
-        const bool met = digits.confident.value >= kConfidentShare && static_cast<double>(digits.classes) >= kClasses;
-        outcome.summary.push_back(fmt::format("digit criterion, {:.0f} % and {:.0f} classes: {}", 100 * kConfidentShare,
-                                              kClasses, met ? "met" : "not met"));
       }
       curve.x.push_back(static_cast<double>(step));
       curve.y.push_back(distance.value);
@@ -268,8 +257,20 @@ class Study {
   Scale scale_;
   NcsnExperimentOptions options_;
   std::string data_;
-  std::unique_ptr<Judge> judge_;
-  Tensor reference_;
+  SampleJudge judge_;
+
+  SampleJudgeSettings judge_settings() const {
+    SampleJudgeSettings settings = scale_.judge;
+    settings.classifier = options_.classifier;
+    return settings;
+  }
+
+  Row floor_row(const Parts& parts, std::int64_t n) {
+    const Row made = judge_.floor(parts, n);
+    outcome.summary.push_back(
+        fmt::format("{} test images: Fréchet distance {}", n, format_estimate(made.value, made.standard_error)));
+    return made;
+  }
 
   Row row(const std::string& method, const char* metric, const Estimate& estimate, const char* unit) const {
     Row made;
@@ -337,60 +338,6 @@ class Study {
 
   static Estimate mean_of(const std::vector<double>& terms) {
     return mean_estimate(torch::tensor(terms, torch::kDouble));
-  }
-
-  /// The classifier, trained first where none was named. All seeds share it.
-  const Judge& judge(const Parts& parts) {
-    if (judge_) return *judge_;
-    std::string run = options_.classifier;
-    if (run.empty()) {
-      TrainRequest request;
-      request.recipe = "fd/mnist-classifier";
-      request.set = scale_.judge;
-      request.out = (fs::path(context_.directory).parent_path() / "classifier").string();
-      request.path = context_.path;
-      run = request.out;
-      train_to(request, requested_recipe(request).at_table("train").find("steps")->integer());
-    }
-    judge_ =
-        std::make_unique<Judge>(run, parts.transforms.event, "experiment.classifier", context_.path, *ports_.logger);
-    return *judge_;
-  }
-
-  /// Features of the first test images.
-  const Tensor& reference(const Parts& parts) {
-    const Dataset& test = parts.data->splits.test;
-    if (!reference_.defined())
-      reference_ = judge(parts).features(test.rows(0, std::min(scale_.reference, test.size())).x.to(torch::kFloat));
-    return reference_;
-  }
-
-  /// How far the last `n` test images are from the reference: what the size of the sample alone costs.
-  Row floor_row(const Parts& parts, std::int64_t n) {
-    const Dataset& test = parts.data->splits.test;
-    const std::int64_t count = std::min(n, test.size() - std::min(scale_.reference, test.size()));
-    const Tensor x = test.rows(test.size() - count, count).x.to(torch::kFloat);
-    Row made = row("data", "frechet_classifier", frechet_distance(judge(parts).features(x), reference(parts)), "1");
-    made.settings["samples"] = static_cast<double>(n);
-    outcome.summary.push_back(
-        fmt::format("{} test images: Fréchet distance {}", n, format_estimate(made.value, made.standard_error)));
-    return made;
-  }
-
-  /// [n, *event] in original units. Finished chains are kept in the run, so that an interrupted call goes on.
-  Tensor samples(const Parts& parts, const std::string& run, std::int64_t step, std::int64_t n) const {
-    fs::create_directories(run + "/samples");
-    std::vector<Tensor> chunks;
-    for (std::int64_t first = 0; first < n; first += kChains) {
-      const std::int64_t count = std::min(kChains, n - first);
-      const std::string file = fmt::format("{}/samples/step-{}-chains-{}-{}.npy", run, step, first, first + count);
-      if (!fs::exists(file)) {
-        const Drawn drawn = draw(parts, count, parts.rng("sample").at_row(first), ports_);
-        write_npy(file, parts.transforms.pipeline.inverse(drawn.x).detach().cpu());
-      }
-      chunks.push_back(read_npy(file));
-    }
-    return torch::cat(chunks);
   }
 
   /// Training losses, ten logged values averaged to one.

@@ -1,12 +1,14 @@
 #include <fmt/format.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/core/text.h>
+#include <gibbsite/recipe/deep_eblvm.h>
 #include <gibbsite/recipe/deep_ebm.h>
 #include <gibbsite/recipe/derivative_cost.h>
 #include <gibbsite/recipe/dkef_experiment.h>
 #include <gibbsite/recipe/frey_face.h>
 #include <gibbsite/recipe/gradient_error.h>
 #include <gibbsite/recipe/implicit_autoencoder.h>
+#include <gibbsite/recipe/interpolation.h>
 #include <gibbsite/recipe/ncsn_experiment.h>
 #include <gibbsite/recipe/nice_experiment.h>
 #include <gibbsite/recipe/out_of_distribution.h>
@@ -44,6 +46,10 @@ const std::vector<Experiment>& experiment_table() {
        "finite-difference score matching, Table 6", reproduce_implicit_wae},
       {"vages/frey-face", "restricted Boltzmann machines of the Frey faces by VaGES-DSM and bilevel score matching",
        "VaGES, Figure 3", reproduce_frey_face},
+      {"vages/deep-eblvm", "deep latent-variable energies of MNIST by VaGES-MDSM and BiMDSM at equal time",
+       "VaGES, Table 1", reproduce_deep_eblvm},
+      {"vages/interpolation", "images along a line of latent variables of a deep latent-variable energy",
+       "VaGES, Figure 4", reproduce_interpolation},
   };
   return table;
 }

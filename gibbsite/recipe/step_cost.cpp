@@ -4,6 +4,7 @@
 #include <gibbsite/metric/cost.h>
 #include <gibbsite/recipe/parse.h>
 #include <gibbsite/recipe/step_cost.h>
+#include <gibbsite/recipe/train.h>
 #include <gibbsite/recipe/write.h>
 #include <gibbsite/train/clipping.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -33,28 +34,6 @@ Trained make_trained(const Parts& parts, const Config& tables) {
       made.parameters.push_back(parameter.value());
     }
   made.optimizer = make_optimizer(parts.phases.front().optimizer, named);
-  return made;
-}
-
-// What one phase of a round trains, and with what.
-struct RoundPhase {
-  const PhaseParts* phase;
-  std::vector<Tensor> parameters;
-  std::shared_ptr<Optimizer> optimizer;
-};
-
-RoundPhase make_round_phase(const Parts& parts, const PhaseParts& phase) {
-  RoundPhase made{&phase, {}, nullptr};
-  NamedTensors named;
-  for (const Part& part : parts.named_parts()) {
-    const std::vector<std::string>& trains = phase.trains;
-    if (!trains.empty() && std::find(trains.begin(), trains.end(), part.name) == trains.end()) continue;
-    for (const auto& parameter : part.module->named_parameters()) {
-      named.emplace_back(part.name + "/" + parameter.key(), parameter.value());
-      made.parameters.push_back(parameter.value());
-    }
-  }
-  made.optimizer = make_optimizer(phase.optimizer, named);
   return made;
 }
 
@@ -131,23 +110,16 @@ std::vector<TimedWork> training_steps(const Parts& parts, const std::vector<Time
 }
 
 TimedWork training_round(const std::string& slug, std::shared_ptr<const Parts> parts, std::int64_t batch_size) {
-  std::vector<RoundPhase> phases;
-  for (const PhaseParts& phase : parts->phases) phases.push_back(make_round_phase(*parts, phase));
+  TrainerSetup setup = training_setup(*parts, {});
+  setup.batches = [batch = first_batch(*parts, batch_size)](std::uint64_t, std::int64_t) { return batch; };
+  for (TrainPhase& phase : setup.phases) {
+    phase.batch_size = batch_size;
+    phase.optimizer.learning_rate = 0;
+  }
+  const auto trainer = std::make_shared<Trainer>(std::move(setup));
   TimedWork timed;
   timed.slug = slug;
-  timed.work = [parts, phases, batch = first_batch(*parts, batch_size)] {
-    for (const RoundPhase& phase : phases) {
-      parts->freeze();
-      for (const Tensor& parameter : phase.parameters) parameter.requires_grad_(true);
-      for (std::int64_t update = 0; update < phase.phase->steps; ++update) {
-        Rng rng = Rng(2, "step").at_step(static_cast<std::uint64_t>(update));
-        const Tensor loss = (*phase.phase->objective)(batch, rng).backward;
-        std::vector<Tensor> gradients = torch::autograd::grad({loss}, phase.parameters, {}, {}, false, true);
-        clip_gradients(gradients, phase.phase->clipping.value_or(parts->train.clipping));
-        phase.optimizer->step(gradients, 0);
-      }
-    }
-  };
+  timed.work = [parts = std::move(parts), trainer] { trainer->make_step(); };
   return timed;
 }
 

@@ -88,8 +88,8 @@ StepCosts measure_work(const std::vector<TimedWork>& work, const std::vector<Tim
 std::vector<TimedWork> training_steps(const Parts& parts, const std::vector<TimedMethod>& methods,
                                       std::int64_t batch_size);
 
-/// A step of training of a recipe: every update of every phase on the first batch at learning rate 0, so that every call does
-/// the same work. Only the parts that a phase trains want gradients in it.
+/// A step of a recipe's trainer: every update of every phase, on the first batch at learning rate 0, so that every call does
+/// the same work.
 TimedWork training_round(const std::string& slug, std::shared_ptr<const Parts> parts, std::int64_t batch_size);
 
 /// measure_work of training_steps.
