@@ -56,6 +56,34 @@ TEST(GibbsDivergence, OneSweepHasNoSlopeOnTheMachinesOwnLaw) {
   EXPECT_LT(worst_deviation(draws, torch::zeros_like(draws[0])), 4);
 }
 
+// Objectives of energies see the machine as its marginal: their slope is 0 on its own law too, and not on another one.
+TEST(Grbm, ObjectivesOfEnergiesHaveNoSlopeOnItsOwnLaw) {
+  auto machine = test_grbm();
+  Rng rng(3, "chains");
+  Tensor v = rng.normal({600, 3}, at::kDouble);
+  struct Case {
+    const char* name;
+    Config options;
+    std::vector<Tensor> draws, elsewhere;
+  };
+  std::vector<Case> cases = {{"ssm", Config::table(), {}, {}},
+                             {"ssm_vr", Config::table(), {}, {}},
+                             {"exact_score_matching", Config::table(), {}, {}},
+                             {"nce", Config::table({{"sigma", Config(2.0)}, {"ratio", Config(2)}}), {}, {}}};
+  for (std::uint64_t draw = 0; draw < 60; ++draw) {
+    for (int sweep = 0; sweep < 40; ++sweep) v = machine->sample_visible(machine->sample_latent(v, rng), rng);
+    for (Case& c : cases) {
+      const auto objective = make_objective(c.name, *machine, c.options);
+      c.draws.push_back(gradient(*objective, *machine, v, draw));
+      c.elsewhere.push_back(gradient(*objective, *machine, v + 0.3, draw));
+    }
+  }
+  for (const Case& c : cases) {
+    EXPECT_LT(worst_deviation(c.draws, torch::zeros_like(c.draws[0])), 4.5) << c.name;
+    EXPECT_GT(worst_deviation(c.elsewhere, torch::zeros_like(c.draws[0])), 10) << c.name;
+  }
+}
+
 TEST(GibbsDivergence, StateRestoresTheSameNegatives) {
   auto machine = test_grbm();
   const Tensor x = Rng(7, "x").normal({6, 3}, at::kDouble);
