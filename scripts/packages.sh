@@ -3,6 +3,6 @@
 # threads fight with LibTorch's OpenMP ones.
 packages_build="libtorch-dev libopenblas0-openmp build-essential cmake ninja-build ccache git ca-certificates
   libfmt-dev libtomlplusplus-dev libcli11-dev nlohmann-json3-dev librandom123-dev libboost-math-dev
-  libpng-dev libssl-dev zlib1g-dev libgtest-dev"
+  libpng-dev libjpeg-dev libssl-dev zlib1g-dev libgtest-dev"
 packages_run="gnuplot-nox fonts-dejavu-core"
 packages_deep="clang clang-format clang-tidy"

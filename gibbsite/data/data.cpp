@@ -37,7 +37,8 @@ Splits generate_splits(const Density& density, const DataOptions& options, const
 }
 
 Splits load_splits(const Config& config, const DataOptions& options, const Rng& rng, const DataPath& path) {
-  Published published = load_published(options.name, path, options.label_column, origin_of(config, "name"));
+  Published published = load_published(
+      options.name, path, {options.label_column, {options.image_crop, options.image_size}}, origin_of(config, "name"));
   SplitSizes sizes{options.train, options.validation, options.test};
   const SplitOrder order = options.split == "random" ? SplitOrder::kRandom : SplitOrder::kFile;
   if (options.split == "numpy" && published.train) {
@@ -64,6 +65,7 @@ void build_pipeline(const Config& config, Data& data) {
   const DataOptions& options = data.options;
   const Dataset& train = data.splits.train.size() > 0 ? data.splits.train : data.splits.test;
   Pipeline& pipeline = data.pipeline;
+  if (options.flip && train.event().size() < 2) throw RequestError(origin_of(config, "flip"), "data.flip needs images");
   if (options.logit && options.scale != "unit")
     throw RequestError(origin_of(config, "logit"), "data.logit needs values in [0, 1]", "set data.scale = \"unit\"");
   if (options.binarise && options.scale != "unit")
@@ -72,6 +74,7 @@ void build_pipeline(const Config& config, Data& data) {
   if (options.logit && options.logit_alpha + options.clamp < 1e-12)
     throw RequestError(origin_of(config, "logit_alpha"), "the logit of 0 and 1 is infinite",
                        "set data.logit_alpha or data.clamp");
+  if (options.flip) pipeline.append(make_flip());
   if (options.pad > 0) pipeline.append(make_pad(options.pad, train.low));
   if (options.dequantise) {
     const bool integers = !train.x.is_floating_point() || (train.x == train.x.round()).all().item<bool>();

@@ -38,8 +38,11 @@ struct DataOptions {
   std::int64_t pad = 0;
   bool flatten = false;
   std::string label_column;
+  std::int64_t image_crop = 0;
+  std::int64_t image_size = 0;
+  bool flip = false;
   void declare(OptionVisitor& o) {
-    o.option("name", name, "a generated density, a named data set, or a CSV, NPY, NPZ or IDX file");
+    o.option("name", name, "a generated density, a named data set, a CSV, NPY, NPZ or IDX file, or a folder of images");
     o.option("noise", noise,
              "standard deviation of Gaussian jitter: part of the law of a generated density, else added after scaling",
              non_negative());
@@ -80,6 +83,11 @@ struct DataOptions {
     o.option("pad", pad, "pixels of margin added on every side of an image", non_negative());
     o.option("flatten", flatten, "make every event a vector");
     o.option("label_column", label_column, "column of a CSV file that is the label: name, or number from 0");
+    o.option("image_crop", image_crop,
+             "side in pixels of the centred square of every image of a folder; 0: the largest", at_least(0));
+    o.option("image_size", image_size, "side in pixels that images of a folder are brought to; 0: as they are",
+             at_least(0));
+    o.option("flip", flip, "mirror every image left to right with probability 1/2, anew for every batch");
   }
 };
 

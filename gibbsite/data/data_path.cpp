@@ -31,7 +31,7 @@ std::optional<std::string> DataPath::find(const std::string& relative) const {
   for (const std::string& folder : folders)
     for (const std::string& name : names) {
       const std::string file = (std::filesystem::path(folder) / name).string();
-      if (std::filesystem::is_regular_file(file, ignored)) return file;
+      if (std::filesystem::exists(file, ignored)) return file;
     }
   return std::nullopt;
 }

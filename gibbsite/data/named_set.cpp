@@ -93,20 +93,22 @@ Dataset load_npz(const std::string& path) {
 
 }  // namespace
 
-Dataset load_file(const std::string& path, const std::string& label_column) {
+Dataset load_file(const std::string& path, const FileOptions& options) {
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored)) return load_image_folder(path, options.images);
   const std::string name = ends_with(path, ".gz") ? path.substr(0, path.size() - 3) : path;
   if (ends_with_any(name, {".csv", ".tsv", ".data", ".txt", ".tra", ".tes"}))
-    return from_table(read_csv(path, label_column), path);
+    return from_table(read_csv(path, options.label_column), path);
   if (ends_with(path, ".npy")) return from_array(read_npy(path), path);
   if (ends_with(path, ".npz")) return load_npz(path);
   if (ends_with_any(name, {"-ubyte", ".idx"})) return load_idx(path);
   const std::string content = read_maybe_gzip(path);
   if (content.compare(0, 6, "\x93NUMPY") == 0) return from_array(parse_npy(content, path), path);
   if (content.size() >= 4 && content[0] == 0 && content[1] == 0) return load_idx(path);
-  throw WorkError(path, "its kind of data is not known", "CSV, NPY, NPZ and IDX files are read");
+  throw WorkError(path, "its kind of data is not known", "CSV, NPY, NPZ and IDX files are read, and folders of images");
 }
 
-Published load_published(const std::string& name_or_file, const DataPath& path, const std::string& label_column,
+Published load_published(const std::string& name_or_file, const DataPath& path, const FileOptions& options,
                          const std::string& origin) {
   for (const NamedSet& set : named_sets())
     if (set.name == name_or_file) return set.load(set, path);
@@ -115,7 +117,7 @@ Published load_published(const std::string& name_or_file, const DataPath& path, 
   if (looks_like_a_file || std::filesystem::exists(name_or_file, ignored)) {
     std::string file = name_or_file;
     if (!std::filesystem::exists(file, ignored)) file = path.find(name_or_file).value_or(name_or_file);
-    return {load_file(file, label_column), std::nullopt};
+    return {load_file(file, options), std::nullopt};
   }
   std::vector<std::string> names;
   for (const ListedData& listed : list_data()) {
@@ -126,9 +128,14 @@ Published load_published(const std::string& name_or_file, const DataPath& path, 
   throw RequestError(origin, fmt::format("unknown data set '{}'", name_or_file), name_hint(name_or_file, names));
 }
 
-Dataset load_for_evaluation(const std::string& name_or_file, const DataPath& path, const std::string& origin) {
-  const Published published = load_published(name_or_file, path, "", origin);
-  return published.test ? *published.test : *published.train;
+Dataset load_for_evaluation(const std::string& name_or_file, const DataPath& path, const std::string& origin,
+                            const FileOptions& options) {
+  const Published published = load_published(name_or_file, path, options, origin);
+  Dataset rows = published.test ? *published.test : *published.train;
+  const std::int64_t size = options.images.size;
+  if (size > 0 && rows.x.dim() == 4 && rows.x.scalar_type() == torch::kByte && rows.x.size(2) == rows.x.size(3))
+    rows.x = resize_images(rows.x, size);
+  return rows;
 }
 
 std::vector<ListedData> list_data() {

@@ -3,6 +3,7 @@
 
 #include <gibbsite/data/data_path.h>
 #include <gibbsite/data/dataset.h>
+#include <gibbsite/data/image_folder.h>
 
 #include <functional>
 #include <optional>
@@ -33,16 +34,24 @@ struct ListedData {
 };
 std::vector<ListedData> list_data();
 
-/// Rows of a CSV, NPY, NPZ (array "x" or the first, labels from "label") or IDX file, told by extension (.csv .data .txt
+/// How a file or folder is read; what does not concern its kind is ignored.
+struct FileOptions {
+  std::string label_column;  ///< of a CSV file
+  ImageOptions images;       ///< of a folder of images
+};
+
+/// The images of a folder, or rows of a CSV, NPY, NPZ (array "x" or the first, labels from "label") or IDX file, told by extension (.csv .data .txt
 /// .tra .tes .tsv, .npy, .npz, idx*-ubyte[.gz]) or by magic number. Throws WorkError.
-Dataset load_file(const std::string& path, const std::string& label_column = "");
+Dataset load_file(const std::string& path, const FileOptions& options = {});
 
 /// A named set or a file. `origin` is where the recipe or command line names it. Throws RequestError for a name that is
 /// neither (with the nearest name), WorkError where a file is missing or damaged.
-Published load_published(const std::string& name_or_file, const DataPath& path, const std::string& label_column = "",
+Published load_published(const std::string& name_or_file, const DataPath& path, const FileOptions& options = {},
                          const std::string& origin = "data");
 
-/// All rows to evaluate on: the official test set where there is one, else every row.
-Dataset load_for_evaluation(const std::string& name_or_file, const DataPath& path, const std::string& origin = "data");
+/// All rows to evaluate on: the official test set where there is one, else every row. Square images are brought to
+/// options.images.size, whatever they come from.
+Dataset load_for_evaluation(const std::string& name_or_file, const DataPath& path, const std::string& origin = "data",
+                            const FileOptions& options = {});
 
 }  // namespace gibbsite

@@ -157,6 +157,16 @@ class Binarise : public Noise {
   }
 };
 
+class Flip : public Noise {
+ public:
+  std::string kind() const override { return "flip"; }
+  Tensor prepare(const Tensor& x, Rng& rng) const override {
+    Shape rows(static_cast<std::size_t>(x.dim()), 1);
+    rows[0] = x.size(0);
+    return torch::where(rng.uniform({x.size(0)}, x).le(0.5).view(rows), x.flip(-1), x);
+  }
+};
+
 class Clamp : public Transform {
  public:
   Clamp(double low, double high) : low_(low), high_(high) {}
@@ -300,6 +310,7 @@ TransformPointer fit_gap_dequantise(const Tensor& x) {
 
 TransformPointer make_binarise() { return std::make_shared<Binarise>(); }
 TransformPointer make_jitter(double sigma) { return std::make_shared<Jitter>(sigma); }
+TransformPointer make_flip() { return std::make_shared<Flip>(); }
 TransformPointer make_pad(std::int64_t margin, double value) { return std::make_shared<Pad>(margin, value); }
 TransformPointer make_reshape(const Shape& from, const Shape& to) { return std::make_shared<Reshape>(from, to); }
 
@@ -321,6 +332,7 @@ const std::vector<TransformEntry>& transform_table() {
        [](C c, S) { return make_clamp(find_setting(c, "low").real(), find_setting(c, "high").real()); }},
       {"binarise", "bits with the values as probabilities", [](C, S) { return make_binarise(); }},
       {"jitter", "Gaussian noise", [](C c, S) { return make_jitter(find_setting(c, "sigma").real()); }},
+      {"flip", "images mirrored half of the time", [](C, S) { return make_flip(); }},
       {"pad", "a margin around images",
        [](C c, S) { return make_pad(find_setting(c, "margin").integer(), find_setting(c, "value").real()); }},
       {"reshape", "another event shape",

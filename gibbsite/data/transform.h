@@ -67,6 +67,8 @@ TransformPointer make_clamp(double low, double high);
 TransformPointer make_binarise();
 /// N(0, sigma^2) noise; the identity but for `prepare`.
 TransformPointer make_jitter(double sigma);
+/// Mirrors the last dimension with probability 1/2; the identity but for `prepare`.
+TransformPointer make_flip();
 /// Pads the last two dimensions by `margin` on every side with `value`; inverse crops.
 TransformPointer make_pad(std::int64_t margin, double value);
 /// Changes the event's sizes from `from` to `to`.

@@ -328,6 +328,13 @@ Parts load_run(const RunDirectory& run, const std::vector<std::string>& override
   return parts;
 }
 
+FileOptions file_options(const Parts& parts) {
+  FileOptions options;
+  const Shape& event = parts.transforms.event;
+  if (event.size() == 3 && event[1] == event[2]) options.images.size = event[1];
+  return options;
+}
+
 std::string data_name(const Parts& parts) { return parts.resolved.find("data")->find("name")->string(); }
 
 }  // namespace gibbsite

@@ -4,6 +4,7 @@
 #include <gibbsite/core/config.h>
 #include <gibbsite/core/ports.h>
 #include <gibbsite/data/data.h>
+#include <gibbsite/data/named_set.h>
 #include <gibbsite/metric/inception.h>
 #include <gibbsite/objective/objective.h>
 #include <gibbsite/recipe/finalise.h>
@@ -76,6 +77,9 @@ Config run_recipe(const RunDirectory& run, const std::vector<std::string>& overr
 /// averaged ones first. The checkpoint's step is stored in `step` if given.
 Parts load_run(const RunDirectory& run, const std::vector<std::string>& overrides, bool with_data, const DataPath& path,
                Logger& logger, std::int64_t* step = nullptr);
+
+/// How other data are read that the run is asked about: square images in the size of its own.
+FileOptions file_options(const Parts& parts);
 
 /// The name in [data], which need not exist on this machine.
 std::string data_name(const Parts& parts);

@@ -91,7 +91,8 @@ std::vector<Row> detect(const ExperimentContext& context, const Ports& ports, co
   for (const std::string& name : sets) {
     const Tensor out =
         name == data ? in
-                     : energies_of(parts, load_for_evaluation(name, context.path, "evaluate.out"), scale.test_points);
+                     : energies_of(parts, load_for_evaluation(name, context.path, "evaluate.out", file_options(parts)),
+                                   scale.test_points);
     std::string line = fmt::format("{}, {}:", method.slug, name);
     for (const std::int64_t size : kGroupSizes) {
       test.size = size;

@@ -66,7 +66,7 @@ Dataset held_out(const Parts& parts, const std::string& name, const DataPath& pa
     if (!parts.data) throw RequestError("--data", "the data of the run are not loaded");
     rows = parts.data->splits.test;
   } else {
-    rows = load_for_evaluation(name, path, "--data");
+    rows = load_for_evaluation(name, path, "--data", file_options(parts));
   }
   if (rows.size() == 0) throw RequestError("--data", "there are no held-out rows", "name a data set or a file");
   if (rows.event() != parts.transforms.event)

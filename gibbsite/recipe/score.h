@@ -46,7 +46,8 @@ PointsRun open_points(const std::string& run, const std::string& data, const std
 ScoreOutcome score_run(const ScoreRequest& request, const Ports& ports);
 
 /// Held-out rows: the test split of the run if `name` is empty or names the run's generated data, else a set or file.
-/// Throws RequestError where events have other sizes than those of the run.
+/// Square images are brought to the size of the run's. Throws RequestError where events have other sizes than those of the
+/// run.
 Dataset held_out(const Parts& parts, const std::string& name, const DataPath& path);
 
 }  // namespace gibbsite

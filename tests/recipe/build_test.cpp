@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/data/csv.h>
 #include <gibbsite/recipe/build.h>
@@ -10,6 +11,7 @@
 #include <gibbsite/recipe/score.h>
 #include <gibbsite/recipe/train.h>
 #include <gibbsite/recipe/write.h>
+#include <gibbsite/report/image.h>
 #include <gtest/gtest.h>
 #include <torch/nn/module.h>
 #include <torch/types.h>
@@ -312,6 +314,19 @@ TEST_F(Folder, EveryRecipePassesCheck) {
     for (std::uint32_t n : {0x801u, kRows}) number(labels, n);
     for (std::uint32_t i = 0; i < kRows; ++i) labels.put(static_cast<char>(i % 10));
   }
+  // Folders of pictures, and enough of CIFAR-10.
+  Rng pixels(2, "pictures");
+  for (const char* folder :
+       {"svhn/train", "svhn/test", "imagenet/train", "imagenet/validation", "celeba/img_align_celeba"}) {
+    fs::create_directories(file(std::string("data/") + folder));
+    for (std::uint64_t i = 0; i < 6; ++i) {
+      Rng own = pixels.at_step(i);
+      write_image_grid(file(fmt::format("data/{}/{}.png", folder, i)), own.uniform({1, 3, 150, 150}));
+    }
+  }
+  fs::create_directories(file("data/cifar10"));
+  for (const char* batch : {"data_batch_1.bin", "test_batch.bin"})
+    std::ofstream(file(std::string("data/cifar10/") + batch), std::ios::binary) << std::string(1200 * 3073, 7);
   fs::create_directories(file("data/uci_wine"));
   Rng rng(1, "wine");
   std::vector<std::string> columns(11, "measured");
@@ -326,6 +341,9 @@ TEST_F(Folder, EveryRecipePassesCheck) {
     TrainRequest made;
     made.recipe = entry.path().string();
     made.path.folders = {file("data")};
+    // Six pictures stand for the rows that the recipe keeps for validation and tests.
+    const std::string data = load_recipe(made.recipe).at_table("data").find("name")->string();
+    if (data.find('/') != std::string::npos) made.set = {"data.validation=1", "data.test=1"};
     EXPECT_NO_THROW({
       const CheckOutcome outcome = check_recipe(made);
       const Config again = parse_toml(outcome.resolved, "resolved");
@@ -334,6 +352,38 @@ TEST_F(Folder, EveryRecipePassesCheck) {
     ++checked;
   }
   EXPECT_GE(checked, 3);
+}
+
+// Rows of the tables whose data are not at hand, at the size of a test.
+TEST_F(Folder, RecipesOfColourImagesTrainOnASmallFolder) {
+  Rng pixels(2, "pictures");
+  for (std::uint64_t i = 0; i < 6; ++i) {
+    Rng own = pixels.at_step(i);
+    fs::create_directories(file("data/pictures"));
+    write_image_grid(file(fmt::format("data/pictures/{}.png", i)), own.uniform({1, 3, 40, 40}));
+  }
+  const std::vector<std::string> all = {"data.name=./pictures", "data.image_crop=32",    "data.image_size=16",
+                                        "data.validation=1",    "data.test=1",           "train.steps=2",
+                                        "train.batch_size=4",   "train.validate_every=0"};
+  const std::vector<std::string> small = {"model.filters=2"},
+                                 autoencoder = {"encoder.filters=2", "decoder.filters=2", "score.filters=2"};
+  const std::vector<std::pair<std::string, std::vector<std::string>>> recipes = {
+      {"ood-svhn", small},
+      {"ood-imagenet", small},
+      {"celeba-ebm", small},
+      {"ncsn-cifar10", {"score.filters=2"}},
+      {"implicit-vae-celeba", autoencoder},
+      {"implicit-wae-celeba", autoencoder},
+  };
+  for (const auto& [name, set] : recipes) {
+    TrainRequest made;
+    made.recipe = std::string(GIBBSITE_SOURCE_DIR) + "/recipes/fd/" + name + ".toml";
+    made.set = all;
+    made.set.insert(made.set.end(), set.begin(), set.end());
+    made.path.folders = {file("data")};
+    made.out = file(name);
+    EXPECT_EQ(train_recipe(made, Ports()).result.step, 2) << name;
+  }
 }
 
 }  // namespace
