@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 #include <gibbsite/core/error.h>
+#include <gibbsite/posterior/variational_score.h>
 #include <gibbsite/recipe/deep_eblvm.h>
 #include <gibbsite/recipe/parse.h>
 #include <gibbsite/recipe/sample.h>
@@ -10,6 +11,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <limits>
 
 namespace gibbsite {
 namespace {
@@ -20,6 +22,9 @@ struct Method {
   const char* slug;
   bool bilevel;
 };
+// Divergences of a run that was given up: more than it may go back.
+constexpr double kGivenUp = 6;
+
 const Method kMethods[] = {{"vages-mdsm", false}, {"bimdsm", true}};
 
 class DeepEblvm {
@@ -30,7 +35,8 @@ class DeepEblvm {
     options_.rounds = smoke ? 1 : 7;
     SampleJudgeSettings judging;
     if (smoke) {
-      options_.steps = 2;
+      options_.steps = options_.sweep_steps = 2;
+      options_.sweep_images = 8;
       options_.samples = 4;
       judging.reference = 48;
       judging.set = {"model.filters=2", "model.features=8",   "train.steps=4", "train.validate_every=2",
@@ -53,8 +59,12 @@ class DeepEblvm {
   }
 
   ExperimentOutcome run() {
+    if (options_.part == "sweep") {
+      sweep();
+      return outcome_;
+    }
     const double ratio = cost();
-    if (options_.quality())
+    if (options_.part != "cost")
       for (const Method& method : kMethods) {
         if ((!only_.empty() && only_ != method.slug) || context_.measured(method.slug, data_, "frechet_classifier"))
           continue;
@@ -109,6 +119,109 @@ class DeepEblvm {
     kept.tensors = {{"ratio", torch::full({}, ratio, torch::kDouble)}};
     write_checkpoint(file, kept);
     return ratio;
+  }
+
+  struct Setting {
+    std::string factor, level;
+    std::vector<std::string> set;
+  };
+
+  // Section 4.2 of the paper: one thing at a time is changed of the recipe at this scale.
+  std::vector<Setting> settings() const {
+    std::vector<Setting> all = {{"none", "recipe", {}}};
+    const auto add = [&](const std::string& factor, const std::string& key, const std::vector<std::string>& levels) {
+      for (const std::string& level : levels) all.push_back({factor, level, {key + "=" + level}});
+    };
+    // The step of the corrector grows with the latent variables.
+    for (const std::int64_t size : {10, 50})
+      all.push_back({"latent_size",
+                     std::to_string(size),
+                     {fmt::format("model.latent_size={}", size), fmt::format("corrector.step_size={}", 2e-4 * size)}});
+    add("blocks", "model.blocks", {"2"});
+    add("particles", "variational_score.particles", {"5", "10"});
+    for (const auto& [k, s] : {std::pair(0, 0), std::pair(5, 0), std::pair(0, 5), std::pair(5, 5), std::pair(10, 0)}) {
+      std::vector<std::string> set = {fmt::format("corrector.steps={}", s)};
+      // No update of the encoder is no phase.
+      if (k > 0)
+        set.push_back(fmt::format("phase.0.steps={}", k));
+      else
+        set.emplace_back(
+            "phase=[{name=\"model\", trains=[\"model\"], objective={name=\"mdsm\", sigma=0.1, sigma_min=0.1, "
+            "sigma_max=3.0, spacing=\"geometric\", factor=0.5}}]");
+      all.push_back({"inner_and_corrector", fmt::format("{}, {}", k, s), set});
+    }
+    add("corrector_noise", "corrector.noise", {"0", "1e-3", "1e-2"});
+    add("divergence", "phase.0.objective.name", {"posterior_kl"});
+    return all;
+  }
+
+  void sweep() {
+    for (const Setting& setting : settings()) {
+      TrainRequest request = request_of(kMethods[0]);
+      request.set.insert(request.set.end(), setting.set.begin(), setting.set.end());
+      request.set.push_back(fmt::format("train.steps={}", options_.sweep_steps));
+      std::string name = fmt::format("sweep-{}-{}", setting.factor, setting.level);
+      std::replace_if(
+          name.begin(), name.end(), [](char c) { return c == ' ' || c == ','; }, '-');
+      request.out = fmt::format("{}/{}", context_.directory, name);
+      if (ports_.interrupt->requested()) throw Interrupted("reproduce", fmt::format("stopped before {}", request.out));
+      ports_.logger->info(fmt::format("{} = {}", setting.factor, setting.level));
+      double divergences = 0;
+      Estimate loss;
+      try {
+        divergences = static_cast<double>(train_or_resume(request, ports_).result.rollbacks);
+        loss = validation_loss(load_run(RunDirectory::open(request.out), {}, true, context_.path, *ports_.logger));
+      } catch (const Interrupted&) {
+        throw;
+      } catch (const WorkError& error) {
+        // A run that is given up counts as what it is.
+        ports_.logger->warn(error.what());
+        divergences = kGivenUp;
+        loss.value = loss.standard_error = std::numeric_limits<double>::quiet_NaN();
+      }
+      std::vector<Row> rows(2);
+      for (Row& row : rows) {
+        row.method = kMethods[0].slug;
+        row.dataset = data_;
+        row.unit = "1";
+        row.settings["factor"] = setting.factor;
+        row.settings["level"] = setting.level;
+        row.settings["step"] = static_cast<double>(options_.sweep_steps);
+      }
+      rows[0].metric = "validation_loss";
+      rows[0].value = loss.value;
+      rows[0].standard_error = loss.standard_error;
+      rows[1].metric = "divergences";
+      rows[1].value = divergences;
+      context_.add(rows);
+      outcome_.summary.push_back(fmt::format("{} = {}: validation loss {}, {:.0f} divergences", setting.factor,
+                                             setting.level, format_estimate(loss.value, loss.standard_error),
+                                             divergences));
+    }
+  }
+
+  // Batch by batch, the same noise for every run.
+  Estimate validation_loss(const Parts& parts) const {
+    parts.freeze();
+    VariationalScoreOptions draws;
+    draws.particles = 5;
+    const auto score =
+        make_variational_score(draws, *parts.latent_model, parts.corrected ? *parts.corrected : *parts.encoder);
+    ObjectiveParts needed;
+    needed.variational_score = score.get();
+    Config recipe = requested_recipe(request_of(kMethods[0]));
+    const auto objective =
+        find_entry(objective_table(), "objective", "mdsm", "").make(recipe.at_path("phase.1.objective"), needed);
+    const Tensor all = parts.data->prepared(parts.data->splits.validation, "validation", parts.dtype);
+    const std::int64_t rows = std::min(options_.sweep_images, all.size(0)), size = std::min<std::int64_t>(32, rows / 2);
+    std::vector<double> losses;
+    for (std::int64_t first = 0; first + size <= rows; first += size) {
+      Batch batch;
+      batch.x = all.narrow(0, first, size).to(parts.device);
+      Rng rng = Rng(context_.seed, "validation-loss").at_row(first);
+      losses.push_back((*objective)(batch, rng).log.front().second.item<double>());
+    }
+    return mean_estimate(torch::tensor(losses, torch::kDouble));
   }
 
   void quality(const Method& method, std::int64_t steps) {
