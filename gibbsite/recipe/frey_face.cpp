@@ -121,7 +121,7 @@ class FreyFace {
     std::vector<std::string> set = set_;
     set.insert(set.end(), more.begin(), more.end());
     set.push_back(fmt::format("seed={}", context_.seed));
-    return load_recipe(find_recipe("base/frey-face"), set);
+    return load_recipe(find_recipe("vages/frey-face"), set);
   }
 
   // Adds a point to the curve of its method and K.
@@ -194,7 +194,7 @@ class FreyFace {
   // Trains up to every check, from where an earlier call left it, and measures there. What was measured is kept in the run.
   void measure(const Point& point) {
     TrainRequest request;
-    request.recipe = "base/frey-face";
+    request.recipe = "vages/frey-face";
     request.set = set_;
     for (const std::string& assignment : point.set()) request.set.push_back(assignment);
     request.seed = static_cast<std::int64_t>(context_.seed);

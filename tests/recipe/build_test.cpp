@@ -304,12 +304,17 @@ TEST_F(Folder, EveryRecipePassesCheck) {
   const auto number = [](std::ofstream& out, std::uint32_t n) {
     for (int shift = 24; shift >= 0; shift -= 8) out.put(static_cast<char>(n >> shift & 255));
   };
+  const auto write_images = [&](const std::string& path, std::uint32_t rows, std::uint32_t width) {
+    std::ofstream images(file(path), std::ios::binary);
+    for (std::uint32_t n : {0x803u, rows, 28u, width}) number(images, n);
+    for (std::uint32_t i = 0; i < rows * 28 * width; ++i) images.put(static_cast<char>(i * 2654435761u >> 24));
+  };
+  fs::create_directories(file("data/frey_faces"));
+  write_images("data/frey_faces/frey-images-idx3-ubyte.gz", 1965, 20);
   fs::create_directories(file("data/mnist"));
   for (const char* part : {"train", "t10k"}) {
     constexpr std::uint32_t kRows = 6000;
-    std::ofstream images(file(std::string("data/mnist/") + part + "-images-idx3-ubyte"), std::ios::binary);
-    for (std::uint32_t n : {0x803u, kRows, 28u, 28u}) number(images, n);
-    for (std::uint32_t i = 0; i < kRows * 28 * 28; ++i) images.put(static_cast<char>(i * 2654435761u >> 24));
+    write_images(std::string("data/mnist/") + part + "-images-idx3-ubyte", kRows, 28);
     std::ofstream labels(file(std::string("data/mnist/") + part + "-labels-idx1-ubyte"), std::ios::binary);
     for (std::uint32_t n : {0x801u, kRows}) number(labels, n);
     for (std::uint32_t i = 0; i < kRows; ++i) labels.put(static_cast<char>(i % 10));
