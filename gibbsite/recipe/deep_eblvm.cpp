@@ -265,8 +265,17 @@ std::vector<std::string> deep_eblvm_overrides(const std::string& scale) {
             "sample.annealing.cooling_steps=4",
             "sample.annealing.quench_steps=2"};
   if (scale == "desk")
-    return {"model.filters=16",    "model.blocks=1",       "model.latent_size=20", "encoder.filters=16",
-            "train.batch_size=32", "train.ema_decay=0.99", "train.clip_norm=100",  "optimizer.learning_rate=1e-3",
+    return {"model.filters=16",
+            "model.blocks=1",
+            "model.latent_size=20",
+            "encoder.filters=16",
+            "train.batch_size=32",
+            "train.ema_decay=0.99",
+            "sample.annealing.hot_steps=200",
+            "sample.annealing.cooling_steps=1000",
+            "sample.annealing.quench_steps=100",
+            "train.clip_norm=100",
+            "optimizer.learning_rate=1e-3",
             "phase.0.steps=3"};
   return {};
 }

@@ -12,7 +12,7 @@ namespace gibbsite {
 /// Set by --set experiment.<key>=<value>.
 struct DeepEblvmOptions : StepCostSettings {
   std::string part = "all";
-  std::int64_t steps = 1500;
+  std::int64_t steps = 3000;
   std::int64_t samples = 256;
   std::int64_t sweep_steps = 300;
   std::int64_t sweep_images = 512;

@@ -26,7 +26,7 @@ std::string trained_run(const ExperimentContext& context, const std::vector<std:
   request.recipe = "vages/deep-eblvm";
   request.set = deep_eblvm_overrides(context.scale);
   if (context.scale == "smoke") request.set.emplace_back("train.steps=2");
-  if (context.scale == "desk") request.set.emplace_back("train.steps=1500");
+  if (context.scale == "desk") request.set.emplace_back("train.steps=3000");
   request.set.insert(request.set.end(), set.begin(), set.end());
   request.seed = static_cast<std::int64_t>(context.seed);
   request.out = fmt::format("{}/{}", context.directory, kMethod);
