@@ -4,6 +4,7 @@
 #include <gibbsite/objective/cross_entropy.h>
 #include <gibbsite/objective/denoising.h>
 #include <gibbsite/objective/diagonal_curvature.h>
+#include <gibbsite/objective/fisher_critic.h>
 #include <gibbsite/objective/gibbs_divergence.h>
 #include <gibbsite/objective/latent_finite_difference.h>
 #include <gibbsite/objective/latent_score_matching.h>
@@ -57,6 +58,7 @@ const Table<MakeObjective>& objective_table() {
       {"bissm", "the same by sliced score matching", "Bao et al. 2020", from_config<BilevelSlicedOptions, make_bilevel_sliced>, describe_options<BilevelSlicedOptions>},
       {"bimdsm", "the same by multi-scale denoising score matching", "Bao et al. 2020; VaGES, Table 1", from_config<BilevelMultiscaleOptions, make_bilevel_multiscale>, describe_options<BilevelMultiscaleOptions>},
       {"vnce", "noise-contrastive estimation of a latent-variable energy by draws of an encoder", "Rhodes and Gutmann 2019", from_config<VariationalNoiseContrastiveOptions, make_variational_noise_contrastive>, describe_options<VariationalNoiseContrastiveOptions>},
+      {"fisher_critic", "a critic that bounds the Fisher divergence of a model from its data below, the score exact or by draws of an encoder", "VaGES, Eqs. 22 to 24", from_config<FisherCriticOptions, make_fisher_critic>, describe_options<FisherCriticOptions>},
       {"cross_entropy", "-log softmax(logits)[label], for classifiers", "judge of image samples", from_config<CrossEntropyOptions, make_cross_entropy>, describe_options<CrossEntropyOptions>},
       // clang-format on
   };
