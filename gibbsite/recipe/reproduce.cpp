@@ -6,6 +6,7 @@
 #include <gibbsite/recipe/derivative_cost.h>
 #include <gibbsite/recipe/dkef_experiment.h>
 #include <gibbsite/recipe/frey_face.h>
+#include <gibbsite/recipe/fisher_experiment.h>
 #include <gibbsite/recipe/gradient_error.h>
 #include <gibbsite/recipe/implicit_autoencoder.h>
 #include <gibbsite/recipe/interpolation.h>
@@ -13,9 +14,11 @@
 #include <gibbsite/recipe/nice_experiment.h>
 #include <gibbsite/recipe/out_of_distribution.h>
 #include <gibbsite/recipe/reproduce.h>
+#include <gibbsite/recipe/score_bias.h>
 #include <gibbsite/recipe/smoke_ssm.h>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 
 namespace gibbsite {
@@ -50,8 +53,28 @@ const std::vector<Experiment>& experiment_table() {
        "VaGES, Table 1", reproduce_deep_eblvm},
       {"vages/interpolation", "images along a line of latent variables of a deep latent-variable energy",
        "VaGES, Figure 4", reproduce_interpolation},
+      {"vages/bias",
+       "bias of VaES and VaGES against the distance of the encoder from the posterior, in closed form too",
+       "VaGES, Figure 1", reproduce_score_bias},
+      {"vages/fisher",
+       "Fisher divergence of Gaussian-Bernoulli machines by critics, the score exact or by draws of an encoder",
+       "VaGES, Figure 5", reproduce_fisher},
   };
   return table;
+}
+
+double number_of(const Row& row, const std::string& setting) {
+  const auto found = row.settings.find(setting);
+  const double* number = found == row.settings.end() ? nullptr : std::get_if<double>(&found->second);
+  return number ? *number : std::nan("");
+}
+
+std::vector<Row> rows_of_seed(const ExperimentContext& context, const std::string& method, const std::string& metric) {
+  std::vector<Row> found;
+  for (const Row& row : context.rows())
+    if (row.method == method && row.metric == metric && number_of(row, "seed") == static_cast<double>(context.seed))
+      found.push_back(row);
+  return found;
 }
 
 ReproduceOutcome reproduce(const ReproduceRequest& request, const Ports& ports) {
@@ -115,6 +138,7 @@ ReproduceOutcome reproduce(const ReproduceRequest& request, const Ports& ports) 
         if (row.metric == metric) rows.rows.push_back(row);
       return has_rows(rows, method, dataset, context.seed);
     };
+    context.rows = [&] { return result.rows; };
     const ExperimentOutcome made = experiment->run(context, ports);
     outcome.summary = made.summary;
     report.pictures.insert(report.pictures.end(), made.pictures.begin(), made.pictures.end());

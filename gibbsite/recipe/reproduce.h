@@ -25,7 +25,15 @@ struct ExperimentContext {
   std::function<bool(const std::string& method, const std::string& dataset)> done;
   /// The same for rows of one metric.
   std::function<bool(const std::string& method, const std::string& dataset, const std::string& metric)> measured;
+  /// Every row of result.json so far, of all seeds.
+  std::function<std::vector<Row>()> rows;
 };
+
+/// Those rows of this context's seed and this method and metric.
+std::vector<Row> rows_of_seed(const ExperimentContext& context, const std::string& method, const std::string& metric);
+
+/// A setting that is a number; NaN where the row has none.
+double number_of(const Row& row, const std::string& setting);
 
 struct ExperimentOutcome {
   std::vector<std::string> summary;  ///< lines for a person

@@ -188,10 +188,10 @@ std::string svg(const CurvePlot& plot) {
         html += fmt::format("<path class=\"bar\" stroke=\"{}\" d=\"M{:.1f} {:.1f}V{:.1f}\"/>\n", color, px,
                             y.pixel(curve.y[i] - curve.error[i]), y.pixel(curve.y[i] + curve.error[i]));
       }
-      if (plot.points)
+      if ((plot.points && curve.marks) || !curve.line)
         html += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"3\" fill=\"{}\"/>\n", px, py, color);
     }
-    html += fmt::format("<path class=\"curve\" stroke=\"{}\" d=\"{}\"/>\n", color, path);
+    if (curve.line) html += fmt::format("<path class=\"curve\" stroke=\"{}\" d=\"{}\"/>\n", color, path);
     ++index;
   }
   html += "</svg>\n";

@@ -204,9 +204,13 @@ bool Plotter::curves(const std::string& path, const CurvePlot& plot) {
     } else {
       drawn += source;
     }
+    const bool marks = (plot.points && curve.marks) || !curve.line;
     drawn += fmt::format(" using 1:2 with {} title {} noenhanced linewidth 2 {} linecolor rgb '{}'",
-                         plot.points ? "linespoints" : "lines", quoted(curve.label),
-                         plot.points ? fmt::format("pointtype {} pointsize 0.9", 4 + index % 7 * 2 - 1) : "", color);
+                         !curve.line ? "points"
+                         : marks     ? "linespoints"
+                                     : "lines",
+                         quoted(curve.label),
+                         marks ? fmt::format("pointtype {} pointsize 0.9", 4 + index % 7 * 2 - 1) : "", color);
   }
   if (drawn.empty()) throw WorkError(path, "nothing to draw: no curve has a finite point");
   std::string commands = "set terminal pngcairo noenhanced size 900,560 font 'Sans,12' background rgb 'white'\n";
@@ -216,7 +220,7 @@ bool Plotter::curves(const std::string& path, const CurvePlot& plot) {
   if (plot.log_x) commands += "set logscale x\n";
   if (plot.log_y) commands += "set logscale y\nset format y '%g'\n";
   commands += x_span.command("x") + y_span.command("y");
-  commands += plot.curves.size() > 1 ? "set key outside right top Left reverse width -4 samplen 2 spacing 1.3\n"
+  commands += plot.curves.size() > 1 ? "set key outside right top Left reverse width -1 samplen 2 spacing 1.3\n"
                                      : "set key off\n";
   draw(path, commands + data + drawn + "\n");
   return true;

@@ -13,6 +13,8 @@ struct Curve {
   std::string label;
   std::vector<double> x, y;
   std::vector<double> error;  ///< error bars on y; empty: none
+  bool line = true;           ///< join the data points
+  bool marks = true;          ///< mark them, where the plot marks any
 };
 
 struct CurvePlot {
