@@ -9,7 +9,7 @@ struct MaximumLikelihoodOptions {
   void declare(OptionVisitor& /*o*/) {}
 };
 
-/// Throws RequestError unless the energy is a NormalisedEnergy.
+/// Throws RequestError unless the energy is a NormalisedEnergy or a Grbm, whose normaliser is enumerated.
 std::unique_ptr<Objective> make_maximum_likelihood(const MaximumLikelihoodOptions& options,
                                                    const ObjectiveParts& parts);
 

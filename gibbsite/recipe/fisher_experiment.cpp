@@ -39,6 +39,7 @@ struct Settings {
   std::int64_t projections = 8;
   double learning_rate = 2e-4;
   double encoder_rate = 2e-4;
+  bool scale_rate = false;
   std::string schedule = "constant";
   void declare(OptionVisitor& o) {
     o.option("dimensions", dimensions, "d: visible variables, and as many latent ones", at_least(1));
@@ -53,6 +54,7 @@ struct Settings {
     o.option("projections", projections, "directions of the estimate per point", at_least(1));
     o.option("learning_rate", learning_rate, "of Adam, for the critic", positive());
     o.option("encoder_rate", encoder_rate, "of Adam, for the encoder", positive());
+    o.option("scale_rate", scale_rate, "the encoder's rate is times δ, the size of the weights that it has to learn");
     o.option("schedule", schedule, "of both rates", {"constant", "cosine"});
   }
 };
@@ -71,11 +73,12 @@ Settings settings_of(const std::string& scale) {
     settings.learning_rate = settings.encoder_rate = 3e-3;
   }
   if (scale == "desk") {
-    settings.steps = 3000;
+    settings.steps = 4000;
     settings.inner = 2;
     settings.particles = 8;
     settings.learning_rate = 2e-3;
     settings.encoder_rate = 2e-2;
+    settings.scale_rate = true;
     settings.schedule = "cosine";
   }
   return settings;
@@ -249,7 +252,9 @@ class Runner {
     if (by_draws) {
       fit = make_posterior_kl({}, parts);
       setup.parts.push_back({"encoder", &encoder->module()});
-      setup.phases.push_back(phase("encoder", *fit, settings_.inner, settings_.encoder_rate));
+      // At δ = 0 the score does not depend on the encoder.
+      const double factor = settings_.scale_rate && problem.delta > 0 ? problem.delta : 1;
+      setup.phases.push_back(phase("encoder", *fit, settings_.inner, factor * settings_.encoder_rate));
     }
     setup.phases.push_back(phase("critic", *objective, 1, settings_.learning_rate));
     setup.options.steps = settings_.steps;

@@ -1,12 +1,13 @@
 #include <fmt/format.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/core/text.h>
+#include <gibbsite/recipe/checkerboard_experiment.h>
 #include <gibbsite/recipe/deep_eblvm.h>
 #include <gibbsite/recipe/deep_ebm.h>
 #include <gibbsite/recipe/derivative_cost.h>
 #include <gibbsite/recipe/dkef_experiment.h>
-#include <gibbsite/recipe/frey_face.h>
 #include <gibbsite/recipe/fisher_experiment.h>
+#include <gibbsite/recipe/frey_face.h>
 #include <gibbsite/recipe/gradient_error.h>
 #include <gibbsite/recipe/implicit_autoencoder.h>
 #include <gibbsite/recipe/interpolation.h>
@@ -56,6 +57,10 @@ const std::vector<Experiment>& experiment_table() {
       {"vages/bias",
        "bias of VaES and VaGES against the distance of the encoder from the posterior, in closed form too",
        "VaGES, Figure 1", reproduce_score_bias},
+      {"vages/ksd-checkerboard", "a Gaussian-Bernoulli machine of the checkerboard by kernelised Stein discrepancies",
+       "VaGES, Figure 2", reproduce_ksd_checkerboard},
+      {"vages/checkerboard", "the same machine by denoising, contrastive and variational objectives",
+       "VaGES, appendix G.2.1", reproduce_checkerboard},
       {"vages/fisher",
        "Fisher divergence of Gaussian-Bernoulli machines by critics, the score exact or by draws of an encoder",
        "VaGES, Figure 5", reproduce_fisher},
