@@ -60,7 +60,7 @@ TEST(MaximumLikelihood, OptimumAndSignOnAGaussian) {
 // densities; the gradient against differences of that value.
 TEST(MaximumLikelihood, OfAMachineIsThatOfItsNormalisedDensity) {
   auto grbm = test_grbm(2, 3);
-  const double half = 14, step = 0.05;
+  const double half = 30, step = 0.1;
   const auto n = static_cast<std::int64_t>(2 * half / step) + 1;
   const Tensor line = torch::linspace(-half, half, n, at::kDouble);
   const Tensor grid = at::stack({line.repeat_interleave(n), line.repeat({n})}, 1);
