@@ -73,6 +73,7 @@ Dataset load_image_folder(const std::string& path, const ImageOptions& options) 
     std::int64_t next = 0;
     for (auto& [name, number] : classes) number = next++;
     std::vector<std::int64_t> labels;
+    labels.reserve(folders.size());
     for (const std::string& folder : folders) labels.push_back(classes.at(folder));
     data.label = torch::tensor(labels, torch::kLong);
   }

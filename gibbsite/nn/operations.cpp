@@ -256,7 +256,7 @@ Jet conv(const Jet& x, const Tensor& weight, std::int64_t stride, std::int64_t p
   return x.with(ConvForward::apply(x.c, weight, stride, padding, dilation));
 }
 Stock conv(const Stock& x, const Tensor& weight, std::int64_t stride, std::int64_t padding, std::int64_t dilation) {
-  return {at::conv2d(x.t, weight, {}, {stride, stride}, {padding, padding}, {dilation, dilation})};
+  return {at::conv2d(x.t, weight, Tensor(), {stride, stride}, {padding, padding}, {dilation, dilation})};
 }
 
 Tensor add_bias(Tensor a, const Tensor& bias) {
