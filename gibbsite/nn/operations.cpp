@@ -53,7 +53,7 @@ Tensor single_channel_last(const Tensor& x) {
 Tensor raw_conv(const Tensor& input, const Tensor& w, const Geometry& geometry) {
   const Tensor x = single_channel_last(input);
   if (is_product(x, w, geometry)) return image_product(pixels(x), w.flatten(1).t(), x);
-  return at::convolution(x, w, {}, {geometry.stride, geometry.stride}, {geometry.padding, geometry.padding},
+  return at::convolution(x, w, Tensor(), {geometry.stride, geometry.stride}, {geometry.padding, geometry.padding},
                          {geometry.dilation, geometry.dilation}, false, {0, 0}, 1);
 }
 
@@ -345,7 +345,7 @@ Jet instance_norm(const Jet& x, const Tensor& weight, const Tensor& bias) {
   return affine(normalise(x, {2, 3}), w, b);
 }
 Stock instance_norm(const Stock& x, const Tensor& weight, const Tensor& bias) {
-  return {at::instance_norm(x.t, weight, bias, {}, {}, true, 0, kNormEpsilon, false)};
+  return {at::instance_norm(x.t, weight, bias, Tensor(), Tensor(), true, 0, kNormEpsilon, false)};
 }
 
 Tensor conditional_instance_norm(const Tensor& x, const Tensor& gamma, const Tensor& alpha, const Tensor& beta) {
