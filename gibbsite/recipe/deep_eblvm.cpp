@@ -42,7 +42,7 @@ class DeepEblvm {
       judging.set = {"model.filters=2", "model.features=8",   "train.steps=4", "train.validate_every=2",
                      "data.train=64",   "data.validation=16", "data.test=64",  "train.batch_size=16"};
     } else if (context.scale == "desk") {
-      judging.set = {"train.steps=1000"};
+      judging.set = SampleJudgeSettings::desk();
     } else {
       options_.steps = 100000;
     }
@@ -264,19 +264,22 @@ std::vector<std::string> deep_eblvm_overrides(const std::string& scale) {
             "sample.annealing.hot_steps=2",
             "sample.annealing.cooling_steps=4",
             "sample.annealing.quench_steps=2"};
+  // The corrector's step is that of the sheet, 2e-4 per latent variable.
   if (scale == "desk")
     return {"model.filters=16",
             "model.blocks=1",
             "model.latent_size=20",
             "encoder.filters=16",
+            "corrector.step_size=4e-3",
+            "phase.0.steps=3",
             "train.batch_size=32",
             "train.ema_decay=0.99",
+            "train.clip_norm=100",
+            "optimizer.learning_rate=5e-4",
+            "schedule.warmup=50",
             "sample.annealing.hot_steps=200",
             "sample.annealing.cooling_steps=1000",
-            "sample.annealing.quench_steps=100",
-            "train.clip_norm=100",
-            "optimizer.learning_rate=1e-3",
-            "phase.0.steps=3"};
+            "sample.annealing.quench_steps=100"};
   return {};
 }
 

@@ -51,7 +51,7 @@ Scale scale_of(const std::string& name) {
   }
   scale.options.batch_size = 16;
   if (name == "desk") {
-    scale.judge.set = {"train.steps=1000"};
+    scale.judge.set = SampleJudgeSettings::desk();
     return scale;
   }
   scale.set = {"data.name=cifar10", "data.validation=5000", "score.filters=128", "train.batch_size=128"};

@@ -11,6 +11,9 @@
 namespace gibbsite {
 
 struct SampleJudgeSettings {
+  /// Overrides of a short training: the average of the weights must not reach back to the first ones.
+  static std::vector<std::string> desk() { return {"train.steps=1000", "train.ema_decay=0.99"}; }
+
   std::string classifier;             ///< run of one; empty: it is trained first
   std::vector<std::string> set;       ///< of the recipe of the classifier that is trained, fd/mnist-classifier
   std::int64_t reference = 9000;      ///< first test images, which the Fréchet distance is taken from
