@@ -222,7 +222,7 @@ TextTable summary_table(const Result& result) {
   std::vector<std::string> varying;
   std::string constant;
   for (const auto& [name, settings] : values) {
-    const bool same = std::all_of(settings.begin(), settings.end(), [&](const Setting& s) { return s == settings[0]; });
+    const bool same = std::equal(settings.begin() + 1, settings.end(), settings.begin());
     if (same && settings.size() == groups.size() && groups.size() > 1) {
       constant += fmt::format(", {} {}", name, setting_text(settings[0]));
     } else {
