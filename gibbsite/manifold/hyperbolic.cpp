@@ -17,6 +17,7 @@ class Hyperbolic : public Manifold {
   explicit Hyperbolic(std::int64_t dimension) : d_(dimension) {}
   std::int64_t dimension() const override { return d_; }
   std::int64_t ambient() const override { return d_ + 1; }
+  bool isometric() const override { return false; }
   double volume() const override { return std::numeric_limits<double>::infinity(); }
   double injectivity_radius() const override { return std::numeric_limits<double>::infinity(); }
 

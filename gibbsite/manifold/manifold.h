@@ -43,6 +43,8 @@ class Manifold {
   virtual double volume() const = 0;
   /// True if x and -x are the same point, so that functions of points must be even.
   virtual bool antipodal() const { return false; }
+  /// True if tangent vectors are as long as in the ambient Euclidean space, which hyperbolic ones are not.
+  virtual bool isometric() const { return true; }
   /// Geodesics shorter than this are shortest, and log undoes exp: π on a sphere.
   virtual double injectivity_radius() const = 0;
 

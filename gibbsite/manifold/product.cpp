@@ -24,6 +24,9 @@ class Product : public Manifold {
   }
   std::int64_t dimension() const override { return d_; }
   std::int64_t ambient() const override { return ambient_; }
+  bool isometric() const override {
+    return std::all_of(factors_.begin(), factors_.end(), [](const auto& factor) { return factor->isometric(); });
+  }
   double volume() const override { return volume_; }
   double injectivity_radius() const override { return radius_; }
 

@@ -6,7 +6,9 @@
 namespace gibbsite {
 namespace {
 
-Tensor kinetic(const Tensor& momentum) { return sum_event(momentum.square()).mul_(0.5); }
+Tensor kinetic(const Manifold* manifold, const Tensor& x, const Tensor& momentum) {
+  return 0.5 * (manifold ? manifold->inner(x, momentum, momentum) : sum_event(momentum.square()));
+}
 
 }  // namespace
 
@@ -23,7 +25,8 @@ Step Hmc::step(const Target& target, const Tensor& x, Rng& rng, Graph graph, con
   torch::NoGradGuard no_graph;
   const Tensor from = x.detach();
   const EnergyScore at_x = energy_and_score(target, x, previous, "hmc");
-  const Tensor momentum = rng.normal(x.sizes(), from);
+  const Manifold* manifold = target.manifold.get();
+  const Tensor momentum = manifold ? manifold->tangent_noise(from, rng) : rng.normal(x.sizes(), from);
   Tensor step_size;
   if (options_.jitter > 0) {
     Shape rows(static_cast<std::size_t>(x.dim()), 1);
@@ -34,7 +37,8 @@ Step Hmc::step(const Target& target, const Tensor& x, Rng& rng, Graph graph, con
     step_size = torch::scalar_tensor(options_.step_size, from.options());
   }
   const Phase end = leapfrog(target, {from, momentum, at_x.energy, at_x.score}, step_size, options_.leapfrog_steps);
-  const Tensor log_ratio = (at_x.energy - end.energy).add_(kinetic(momentum)).sub_(kinetic(end.momentum));
+  const Tensor log_ratio =
+      (at_x.energy - end.energy).add_(kinetic(manifold, from, momentum)).sub_(kinetic(manifold, end.x, end.momentum));
   Step step = accept_or_stay(from, at_x, end.x, {end.energy, end.score}, log_ratio, rng);
   step.noise = momentum;
   return step;
@@ -45,7 +49,13 @@ Phase leapfrog(const Target& target, const Phase& start, const Tensor& step_size
   const Tensor half = step_size * 0.5;
   Phase now{start.x.detach().clone(), (start.score * half).add_(start.momentum), start.energy, start.score};
   for (std::int64_t k = 1; k <= steps; ++k) {
-    now.x.add_(now.momentum * step_size);
+    if (target.manifold) {
+      const Geodesic moved = target.manifold->flow(now.x, now.momentum * step_size);
+      now.x = moved.x;
+      now.momentum = moved.v / step_size;
+    } else {
+      now.x.add_(now.momentum * step_size);
+    }
     if (k < steps) {
       now.score = score_of(target, now.x);
       now.momentum.add_(now.score * step_size);

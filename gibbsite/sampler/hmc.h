@@ -1,4 +1,5 @@
-// Hamiltonian Monte Carlo with identity mass (Duane et al. 1987; Neal 2011).
+// Hamiltonian Monte Carlo with identity mass (Duane et al. 1987; Neal 2011), on manifolds along geodesics (Byrne and
+// Girolami 2013).
 #pragma once
 
 #include <gibbsite/core/options.h>
@@ -44,7 +45,8 @@ struct Phase {
 };
 
 /// `steps` leapfrog steps from (start.x, start.momentum) with start.score; start.energy is not read and may be
-/// undefined. `step_size` is 0-dim or broadcasts over x. Reversible: from (x, −momentum) it leads back.
+/// undefined. `step_size` is 0-dim or broadcasts over x. On a manifold momenta are tangent and positions follow geodesics,
+/// which carry the momentum along. Reversible: from (x, −momentum) it leads back.
 Phase leapfrog(const Target& target, const Phase& start, const Tensor& step_size, std::int64_t steps);
 
 }  // namespace gibbsite

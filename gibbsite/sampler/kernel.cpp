@@ -26,7 +26,8 @@ Tensor score_of(const Target& target, const Tensor& x, Graph graph) {
   if (target.score) return keep ? target.score(x) : target.score(x.detach()).detach();
   if (!target.energy) throw RequestError("sampler", "the target has neither score nor energy");
   const Tensor at = keep && x.requires_grad() ? x : x.detach().requires_grad_();
-  return score_by_autograd(target.energy(at), at, keep);
+  const Tensor ambient = score_by_autograd(target.energy(at), at, keep);
+  return target.manifold ? target.manifold->gradient(at, ambient) : ambient;
 }
 
 EnergyScore energy_and_score(const Target& target, const Tensor& x, const std::string& who) {
@@ -42,7 +43,8 @@ EnergyScore energy_and_score(const Target& target, const Tensor& x, const std::s
   torch::AutoGradMode record(true);
   const Tensor at = x.detach().requires_grad_();
   const Tensor energy = target.energy(at);
-  const Tensor score = score_by_autograd(energy, at, false);
+  Tensor score = score_by_autograd(energy, at, false);
+  if (target.manifold) score = target.manifold->gradient(at.detach(), score);
   return {energy.detach(), score};
 }
 
@@ -54,6 +56,7 @@ EnergyScore energy_and_score(const Target& target, const Tensor& x, const Step* 
 
 Target tempered(const Target& target, double beta) {
   Target result;
+  result.manifold = target.manifold;
   if (target.energy) result.energy = [energy = target.energy, beta](const Tensor& x) { return energy(x) * beta; };
   if (target.score) result.score = [score = target.score, beta](const Tensor& x) { return score(x) * beta; };
   if (target.both)

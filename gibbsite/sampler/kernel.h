@@ -1,12 +1,14 @@
 // Samplers take a target of callables, not a model: one Langevin kernel serves the negatives of contrastive divergence,
 // annealed generation and chains in a latent space alike.
 //
-// One step-size convention: eta of x <- x - (eta/2) grad E(x) + sqrt(eta) * noise_scale * omega, omega ~ N(0, I).
+// One step-size convention: eta of x <- x - (eta/2) grad E(x) + sqrt(eta) * noise_scale * omega, omega ~ N(0, I); on a
+// manifold x <- exp_x(...) with the Riemannian gradient and omega standard normal in the tangent space.
 #pragma once
 
 #include <gibbsite/core/random.h>
 #include <gibbsite/core/registry.h>
 #include <gibbsite/core/tensor.h>
+#include <gibbsite/manifold/manifold.h>
 
 #include <functional>
 #include <memory>
@@ -26,6 +28,9 @@ struct Target {
   EnergyFn energy = {};                                 ///< [B, *event] -> [B]
   std::function<Tensor(const Tensor&)> score = {};      ///< [B, *event] -> [B, *event], grad log p = -grad E
   std::function<EnergyScore(const Tensor&)> both = {};  ///< both in one evaluation, where that is cheaper; detached
+  /// Where x lives; null for Euclidean space of any shape. The density is with respect to its volume, and a score given is
+  /// the Riemannian gradient, tangent.
+  std::shared_ptr<const Manifold> manifold = nullptr;
 };
 
 /// Whether the returned state keeps the autograd graph through the drift.
@@ -54,11 +59,14 @@ class Kernel {
   virtual double step_size() const { return 0; }
   /// The same kernel with another step size; null for a kernel without one.
   virtual std::shared_ptr<const Kernel> with_step_size(double /*step_size*/) const { return nullptr; }
+  /// True for kernels whose rows are particles that act on one another: chains are then not independent of those beside them.
+  virtual bool interacts() const { return false; }
   /// The mean acceptance that step-size adaptation should aim at; 0 for kernels without an acceptance test.
   virtual double target_acceptance() const { return 0; }
 };
 
-/// The target's score at x ([B, *event]), by autograd of the energy where no score is given. Detached unless `graph`
+/// The target's score at x ([B, *event]), by autograd of the energy where no score is given; on a manifold the Riemannian
+/// gradient. Detached unless `graph`
 /// keeps; then it is differentiable in the energy's parameters, and in x if x requires a gradient.
 Tensor score_of(const Target& target, const Tensor& x, Graph graph = Graph::kDetach);
 

@@ -27,8 +27,10 @@ void update(const Tensor& x, const Tensor& score, const Tensor& noise, double ha
 
 }  // namespace
 
-Tensor langevin_update(const Tensor& x, const Tensor& score, const Tensor& noise, double step_size) {
+Tensor langevin_update(const Tensor& x, const Tensor& score, const Tensor& noise, double step_size,
+                       const Manifold* manifold) {
   const double half = step_size / 2;
+  if (manifold) return manifold->exp(x, score * half + noise);
   if (torch::GradMode::is_enabled() && (x.requires_grad() || score.requires_grad())) return (score * half + x) + noise;
   if (plain(x, x) && plain(score, x) && plain(noise, x) && score.sizes() == x.sizes() && noise.sizes() == x.sizes()) {
     Tensor out = torch::empty_like(x);
@@ -57,8 +59,14 @@ std::shared_ptr<const Kernel> Langevin::with_step_size(double step_size) const {
 Step Langevin::step(const Target& target, const Tensor& x, Rng& rng, Graph graph, const Step* previous) const {
   const bool keep = graph == Graph::kKeep;
   torch::AutoGradMode record(keep);
+  const Manifold* manifold = target.manifold.get();
+  if (manifold && (options_.noise_first || options_.gradient_limit > 0 || !options_.clamp.empty()))
+    throw RequestError("langevin", "noise_first, gradient_limit and clamp have no meaning on a manifold");
   Step step;
-  step.noise = noise_factor_ > 0 ? rng.normal(x.sizes(), x) : torch::zeros_like(x.detach());
+  if (noise_factor_ == 0)
+    step.noise = torch::zeros_like(x.detach());
+  else
+    step.noise = manifold ? manifold->tangent_noise(x, rng) : rng.normal(x.sizes(), x);
   if (noise_factor_ > 0 && noise_factor_ != 1) step.noise.mul_(noise_factor_);
 
   const Tensor from = keep ? x : x.detach();
@@ -69,10 +77,11 @@ Step Langevin::step(const Target& target, const Tensor& x, Rng& rng, Graph graph
   if (options_.gradient_limit > 0) score = score.clamp(-options_.gradient_limit, options_.gradient_limit);
   if (options_.gradient_norm_limit > 0) {
     const double limit = options_.gradient_norm_limit;
-    score = scale_rows(score, limit / sum_event(score.square()).clamp_min(limit * limit).sqrt());
+    const Tensor squared = manifold ? manifold->inner(from, score, score) : sum_event(score.square());
+    score = scale_rows(score, limit / squared.clamp_min(limit * limit).sqrt());
   }
   step.x = options_.noise_first ? at + score * (options_.step_size / 2)
-                                : langevin_update(from, score, step.noise, options_.step_size);
+                                : langevin_update(from, score, step.noise, options_.step_size, manifold);
   if (!options_.clamp.empty())
     step.x =
         keep ? step.x.clamp(options_.clamp[0], options_.clamp[1]) : step.x.clamp_(options_.clamp[0], options_.clamp[1]);

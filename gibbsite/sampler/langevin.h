@@ -1,4 +1,5 @@
-// Unadjusted Langevin dynamics.
+// Unadjusted Langevin dynamics, Riemannian where the target lives on a manifold: a geodesic step along drift and noise,
+// whose first order in η is the Laplace–Beltrami operator, without the terms that a chart needs (mvl.md 2.3).
 #pragma once
 
 #include <gibbsite/core/options.h>
@@ -30,7 +31,8 @@ struct LangevinOptions {
 /// With `noise_first`, x' = y − (η/2) L(∇E(y)) for y = x plus the noise. Step::noise is the increment added, not clamped.
 /// Graph::kKeep keeps the graph through the drift (limits and clamp included), in the parameters and, if x requires a
 /// gradient, in x; the noise is a constant. Throws RequestError unless the options lie in their ranges and clamp is empty
-/// or low < high.
+/// or low < high. On a manifold gradient_norm_limit measures the Riemannian length, and RequestError is thrown for the
+/// options that take coordinates one by one (gradient_limit, clamp) and for noise_first.
 class Langevin : public Kernel {
  public:
   explicit Langevin(const LangevinOptions& options);
@@ -47,6 +49,8 @@ class Langevin : public Kernel {
 
 /// x + (step_size/2)·score + noise in a new tensor, the one place where the Langevin update is written. Differentiable
 /// while gradients are recorded; the rounding does not depend on how rows are split or on threads.
-Tensor langevin_update(const Tensor& x, const Tensor& score, const Tensor& noise, double step_size);
+/// On a manifold, exp(x, (step_size/2)·score + noise).
+Tensor langevin_update(const Tensor& x, const Tensor& score, const Tensor& noise, double step_size,
+                       const Manifold* manifold = nullptr);
 
 }  // namespace gibbsite

@@ -8,6 +8,7 @@
 #include <torch/types.h>
 
 #include <cmath>
+#include <limits>
 
 namespace gibbsite {
 namespace {
@@ -46,10 +47,20 @@ Step Mala::step(const Target& target, const Tensor& x, Rng& rng, Graph graph, co
   torch::NoGradGuard no_graph;
   const Tensor from = x.detach();
   const EnergyScore at_x = energy_and_score(target, x, previous, "mala");
-  const Tensor noise = rng.normal(x.sizes(), from).mul_(std::sqrt(options_.step_size));
-  const Tensor proposal = langevin_update(from, at_x.score, noise, options_.step_size);
+  const Manifold* manifold = target.manifold.get();
+  const Tensor noise =
+      (manifold ? manifold->tangent_noise(from, rng) : rng.normal(x.sizes(), from)).mul_(std::sqrt(options_.step_size));
+  const Tensor proposal = langevin_update(from, at_x.score, noise, options_.step_size, manifold);
   const EnergyScore at_proposal = energy_and_score(target, proposal, "mala");
-  const Tensor log_ratio = mala_log_ratio(from, at_x, proposal, at_proposal, options_.step_size);
+  Tensor log_ratio;
+  if (manifold) {
+    const Tensor v = at_x.score * (options_.step_size / 2) + noise;
+    const Tensor far = manifold->inner(from, v, v).sqrt() >= manifold->injectivity_radius();
+    log_ratio = mala_log_ratio(*manifold, from, at_x, proposal, at_proposal, options_.step_size)
+                    .masked_fill(far, -std::numeric_limits<double>::infinity());
+  } else {
+    log_ratio = mala_log_ratio(from, at_x, proposal, at_proposal, options_.step_size);
+  }
   Step step = accept_or_stay(from, at_x, proposal, at_proposal, log_ratio, rng);
   step.noise = noise;
   return step;
@@ -75,6 +86,17 @@ Tensor mala_log_ratio(const Tensor& x, const EnergyScore& at_x, const Tensor& y,
   }
   const Tensor displacement = (at_y.score - at_x.score).mul_(step_size / 4).add_(y - x);
   return (at_x.energy - at_y.energy).sub_(sum_event(displacement.mul_(at_x.score + at_y.score)).mul_(0.5));
+}
+
+Tensor mala_log_ratio(const Manifold& manifold, const Tensor& x, const EnergyScore& at_x, const Tensor& y,
+                      const EnergyScore& at_y, double step_size) {
+  // |log_x y| = |log_y x|, so the squares of the displacements cancel.
+  const Tensor along = manifold.inner(x, at_x.score, manifold.log(x, y));
+  const Tensor back = manifold.inner(y, at_y.score, manifold.log(y, x));
+  const Tensor norms = manifold.inner(x, at_x.score, at_x.score) - manifold.inner(y, at_y.score, at_y.score);
+  const Tensor ratio = (at_x.energy - at_y.energy) + 0.5 * (back - along) + (step_size / 8) * norms;
+  return ratio.masked_fill(manifold.distance(x, y) >= manifold.injectivity_radius(),
+                           -std::numeric_limits<double>::infinity());
 }
 
 }  // namespace gibbsite

@@ -16,7 +16,8 @@ struct MalaOptions {
 
 /// Proposes a Langevin step and accepts it by Metropolis and Hastings. One evaluation of energy and score per step when
 /// `previous` is given. A proposal whose energy or score is not a number is rejected. Acceptance differences energies:
-/// in float32 its error is about 1e-7 |E|, so energies beyond 1e5 need float64. The adaptation target is 0.574.
+/// in float32 its error is about 1e-7 |E|, so energies beyond 1e5 need float64. The adaptation target is 0.574. On a manifold
+/// a proposal that goes as far as the injectivity radius is rejected, so that one geodesic leads to it.
 class Mala : public Kernel {
  public:
   explicit Mala(const MalaOptions& options);
@@ -36,5 +37,10 @@ Tensor mala_log_proposal(const Tensor& y, const Tensor& x, const Tensor& score_x
 /// log of the acceptance ratio π(y) q(x | y) / (π(x) q(y | x)), [B], before it is cut at 0.
 Tensor mala_log_ratio(const Tensor& x, const EnergyScore& at_x, const Tensor& y, const EnergyScore& at_y,
                       double step_size);
+
+/// The same on a manifold, where y is exp(x, ·) of a normal vector and exp's volume factors, alike from both ends, cancel;
+/// minus infinity where y is as far as the injectivity radius.
+Tensor mala_log_ratio(const Manifold& manifold, const Tensor& x, const EnergyScore& at_x, const Tensor& y,
+                      const EnergyScore& at_y, double step_size);
 
 }  // namespace gibbsite

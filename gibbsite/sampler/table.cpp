@@ -1,6 +1,8 @@
+#include <gibbsite/sampler/birth_death.h>
 #include <gibbsite/sampler/hmc.h>
 #include <gibbsite/sampler/langevin.h>
 #include <gibbsite/sampler/mala.h>
+#include <gibbsite/sampler/stein.h>
 
 namespace gibbsite {
 namespace {
@@ -20,6 +22,12 @@ const Table<MakeKernel>& kernel_table() {
        describe_options<MalaOptions>, Config::table()},
       {"hmc", "Hamiltonian trajectories with a Metropolis test", "Neal 2011", make<Hmc, HmcOptions>,
        describe_options<HmcOptions>, Config::table()},
+      {"svgd", "particles along Stein's direction, without noise", "Liu and Wang 2016", make<Svgd, SvgdOptions>,
+       describe_options<SvgdOptions>, Config::table()},
+      {"spos", "a mixture of Stein's direction and Langevin dynamics", "Zhang et al. 2018", make<Spos, SposOptions>,
+       describe_options<SposOptions>, Config::table()},
+      {"birth_death", "Langevin dynamics of particles that multiply and vanish", "Lu, Lu and Nolen 2019",
+       make<BirthDeath, BirthDeathOptions>, describe_options<BirthDeathOptions>, Config::table()},
   };
   return table;
 }
