@@ -77,6 +77,7 @@ struct ModelContext {
   Rng init = Rng(0, "init");  ///< parameters draw from streams "init/<parameter>"
   at::ScalarType dtype = at::kFloat;
   at::Device device = at::kCPU;
+  bool antipodal = false;  ///< x and -x are the same point, so that an energy must be even
   /// n different training rows in the model's units, [n, *event]; empty where there are no data at hand.
   std::function<Tensor(std::int64_t n)> examples;
 };

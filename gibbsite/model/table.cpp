@@ -6,6 +6,7 @@
 #include <gibbsite/model/energy.h>
 #include <gibbsite/model/gaussian_latent.h>
 #include <gibbsite/model/grbm.h>
+#include <gibbsite/model/inner_product_energy.h>
 #include <gibbsite/model/latent_energy.h>
 #include <gibbsite/model/latent_score.h>
 #include <gibbsite/model/mlp_decoder.h>
@@ -64,6 +65,7 @@ const Table<MakeEnergy>& energy_table() {
   static const Table<MakeEnergy> table = {
       // clang-format off
       {"mlp", "multi-layer perceptron on flattened points", "VAEBM; finite-difference score matching, Figure 4", from_config<MlpEnergyOptions, make_mlp_energy>, describe_options<MlpEnergyOptions>, Settings::table({{"hidden", Settings::array({Settings(4), Settings(4)})}})},
+      {"inner_product", "⟨x, ψ(x)⟩ with a multi-layer perceptron ψ, on manifolds too", "minimum velocity learning", from_config<InnerProductEnergyOptions, make_inner_product_energy>, describe_options<InnerProductEnergyOptions>, Settings::table({{"hidden", Settings::array({Settings(4)})}})},
       {"residual", "residual convolutions with a quadratic or linear head", "finite-difference score matching, Table 2", from_config<ResidualEnergyOptions, make_residual_energy>, describe_options<ResidualEnergyOptions>, Settings::table({{"filters", Settings(2)}, {"stages", Settings(1)}, {"blocks", Settings(2)}})},
       {"nice", "additive couplings and a scale; exact log density, sampling", "finite-difference score matching, Table 3; Dinh et al. 2015", from_config<NiceOptions, make_nice>, describe_options<NiceOptions>, Settings::table({{"hidden", Settings::array({Settings(4), Settings(4)})}})},
       {"quadratic", "k ‖x - m‖² / 2 with trainable k", "closed-form test case", from_config<QuadraticEnergyOptions, make_quadratic_energy>, describe_options<QuadraticEnergyOptions>, Settings::table()},

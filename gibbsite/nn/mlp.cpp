@@ -11,7 +11,9 @@ Mlp::Mlp(Parameters& parameters, const std::string& name, const MlpShape& shape)
   if (shape.output > 0) widths.push_back(shape.output);
   std::int64_t in = shape.input;
   const bool normal = shape.initial == MlpShape::Initial::kNormal;
+  const bool glorot = shape.initial == MlpShape::Initial::kGlorot;
   const auto weight = [&](const std::string& of, std::int64_t outputs, std::int64_t inputs) {
+    if (glorot) return parameters.glorot(of, outputs, inputs);
     return normal ? parameters.normal(of, {outputs, inputs}, 1 / std::sqrt(static_cast<double>(outputs)))
                   : parameters.weight(of, {outputs, inputs});
   };
@@ -19,8 +21,11 @@ Mlp::Mlp(Parameters& parameters, const std::string& name, const MlpShape& shape)
     const std::string layer = name + ".layer" + std::to_string(i + 1);
     weights_.push_back(weight(layer + ".weight", widths[i], in));
     const std::string bias = layer + ".bias";
-    biases_.push_back(normal ? parameters.normal(bias, {widths[i]}, 1 / std::sqrt(static_cast<double>(widths[i])))
-                             : parameters.bias(bias, widths[i], in));
+    if (glorot)
+      biases_.push_back(parameters.constant(bias, {widths[i]}, 0));
+    else
+      biases_.push_back(normal ? parameters.normal(bias, {widths[i]}, 1 / std::sqrt(static_cast<double>(widths[i])))
+                               : parameters.bias(bias, widths[i], in));
     if (shape.norm && i < shape.hidden.size()) {
       norm_weights_.push_back(parameters.constant(layer + ".norm.weight", {widths[i]}, 1));
       norm_biases_.push_back(parameters.constant(layer + ".norm.bias", {widths[i]}, 0));

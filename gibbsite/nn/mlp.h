@@ -16,8 +16,9 @@ struct MlpShape {
   Activation activation = Activation::kSilu;
   bool skip = false;  ///< adds a linear map of the input, without bias, to the output
   bool norm = false;  ///< layer norm before every activation
-  /// Weights and biases uniform in ±1/√inputs, or N(0, 1)/√outputs.
-  enum class Initial { kUniform, kNormal };
+  /// Weights and biases uniform in ±1/√inputs, or N(0, 1)/√outputs; or weights uniform in ±√(6/(inputs + outputs)) and biases
+  /// 0.
+  enum class Initial { kUniform, kNormal, kGlorot };
   Initial initial = Initial::kUniform;
 };
 

@@ -55,6 +55,10 @@ Tensor Parameters::bias(const std::string& name, std::int64_t size, std::int64_t
   return uniform(name, {size}, 1 / std::sqrt(static_cast<double>(fan_in)));
 }
 
+Tensor Parameters::glorot(const std::string& name, std::int64_t outputs, std::int64_t inputs) {
+  return uniform(name, {outputs, inputs}, std::sqrt(6 / static_cast<double>(inputs + outputs)));
+}
+
 Tensor Parameters::normal(const std::string& name, at::IntArrayRef sizes, double deviation, double mean) {
   if (Tensor given = substitute(name); given.defined()) return given;
   Rng stream = init_.stream(name);

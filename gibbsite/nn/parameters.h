@@ -22,6 +22,8 @@ class Parameters {
   Tensor weight(const std::string& name, at::IntArrayRef sizes);
   /// Uniform in ±1/sqrt(fan_in).
   Tensor bias(const std::string& name, std::int64_t size, std::int64_t fan_in);
+  /// [outputs, inputs], uniform in ±√(6/(inputs + outputs)) (Glorot and Bengio 2010).
+  Tensor glorot(const std::string& name, std::int64_t outputs, std::int64_t inputs);
   /// N(mean, deviation²), drawn from stream "init/<name>".
   Tensor normal(const std::string& name, at::IntArrayRef sizes, double deviation, double mean = 0);
   /// A copy of `value`.
