@@ -48,8 +48,15 @@ std::unique_ptr<Density> jittered(std::unique_ptr<Density> density, double noise
   return std::make_unique<Jittered>(std::move(density), noise);
 }
 
+std::shared_ptr<const Manifold> manifold_of(const Density& density) {
+  const std::optional<Config> table = density.manifold();
+  if (!table) return nullptr;
+  return find_entry(manifold_table(), "manifold", table->find("name")->string(), "data").make(*table);
+}
+
 std::optional<DensityIntegrals> integrate_plane(const Density& density, double points_per_length) {
-  if (density.dimension() != 2 || !density.has_log_density() || density.has_jumps()) return std::nullopt;
+  if (density.dimension() != 2 || density.manifold() || !density.has_log_density() || density.has_jumps())
+    return std::nullopt;
   const Box box = density.box();
   const double spacing = density.length_scale() / points_per_length;
   const double columns = std::ceil((box.high[0] - box.low[0]) / spacing);

@@ -6,6 +6,7 @@
 #include <gibbsite/core/random.h>
 #include <gibbsite/core/registry.h>
 #include <gibbsite/core/tensor.h>
+#include <gibbsite/manifold/manifold.h>
 
 #include <functional>
 #include <memory>
@@ -37,12 +38,18 @@ class Density {
   virtual std::optional<double> entropy() const { return std::nullopt; }
   /// E |grad log p|^2: the least score matching loss of a model is minus one half of it.
   virtual std::optional<double> fisher_information() const { return std::nullopt; }
+  /// The table [manifold] of the space the law lives on, with respect to whose volume log_density is; null for the plane and
+  /// its like.
+  virtual std::optional<Config> manifold() const { return std::nullopt; }
   /// True if the density jumps, so that its score matching loss is unbounded below.
   virtual bool has_jumps() const { return false; }
 };
 
 /// `density` with N(0, noise^2) added to every coordinate, without a closed density. Returns it unchanged for noise = 0.
 std::unique_ptr<Density> jittered(std::unique_ptr<Density> density, double noise);
+
+/// The manifold of that table, null where there is none.
+std::shared_ptr<const Manifold> manifold_of(const Density& density);
 
 /// Mass, entropy and fisher_information of a smooth two-dimensional law with a closed log density, by the trapezium rule over
 /// its box with `points_per_length` points per length scale; the error falls faster than any power of that number.

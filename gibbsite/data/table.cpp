@@ -7,6 +7,7 @@
 #include <gibbsite/data/csv.h>
 #include <gibbsite/data/gaussian_mixture.h>
 #include <gibbsite/data/idx.h>
+#include <gibbsite/data/manifold_mixture.h>
 #include <gibbsite/data/named_set.h>
 #include <gibbsite/data/near_duplicates.h>
 #include <gibbsite/data/ring.h>
@@ -147,6 +148,11 @@ const Table<MakeDensity>& density_table() {
   static const Table<MakeDensity> table = {
       density<CheckerboardOptions, make_checkerboard>("checkerboard", "two squares on a diagonal, density 2; exact with jitter too", "Bao et al. 2021 (VaGES)"),
       density<GaussianGridOptions, make_gaussian_grid>("25-gaussians", "a 5 × 5 grid of Gaussians; exact density", "Xiao et al. 2021 (VAEBM)"),
+      density<ManifoldMixtureOptions, make_circle_mixture>("circle-mixture", "two von Mises laws on the circle; exact density", "minimum velocity learning, Figure 2"),
+      density<ManifoldMixtureOptions, make_sphere_mixture>("sphere-mixture", "four von Mises-Fisher laws on the sphere; exact density", "minimum velocity learning, appendix E"),
+      density<ManifoldMixtureOptions, make_torus_mixture>("torus-mixture", "three laws of two angles; exact density", "gibbsite"),
+      density<ManifoldMixtureOptions, make_hyperbolic_mixture>("hyperbolic-mixture", "three wrapped normal laws on the hyperbolic plane; exact density", "gibbsite"),
+      density<ManifoldMixtureOptions, make_rotation_mixture>("rotation-mixture", "three laws of rotations as quaternions; exact density", "gibbsite"),
       density<RingOptions, make_ring>("ring", "a circle with Gaussian radial profile; exact density", "gibbsite"),
       density<BananaOptions, make_banana>("banana", "a Gaussian bent along a parabola; exact density", "Wenliang et al. 2019; Song & Ermon 2020 (MVL)"),
       density<GaussianMixtureOptions, make_gaussian_mixture>("gaussian-mixture", "isotropic Gaussians in any dimension; exact density", "gibbsite"),
