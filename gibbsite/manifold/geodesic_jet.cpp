@@ -22,8 +22,9 @@ Tensor geodesic_curvature(const ScalarFunction& f, const Manifold* manifold, con
   const torch::AutoGradMode record(true);
   const Tensor at = x.detach().requires_grad_();
   const Tensor gradient = torch::autograd::grad({f.value(at).sum()}, {at}, {}, true, true)[0];
-  const Tensor turned = torch::autograd::grad({(gradient * v).sum()}, {at}, {}, true, true)[0];
-  const Tensor straight = sum_event(turned * v);
+  // Undefined where f is linear.
+  const Tensor turned = torch::autograd::grad({(gradient * v).sum()}, {at}, {}, true, true, /*allow_unused=*/true)[0];
+  const Tensor straight = turned.defined() ? sum_event(turned * v) : torch::zeros({x.size(0)}, x.options());
   return manifold ? straight + sum_event(gradient * manifold->acceleration(x, v)) : straight;
 }
 

@@ -146,6 +146,8 @@ Tensor vmf_log_density(const Tensor& x, const Tensor& mean, const Tensor& kappa)
 Tensor vmf_sample(const Tensor& mean, const Tensor& kappa, Rng& rng) {
   const std::int64_t rows = mean.size(0), m = mean.size(1);
   const Tensor wide = kappa.to(torch::kDouble);
+  // Rejection comes last, because how far it moves the generator on depends on all rows.
+  const Tensor across = rng.normal({rows, m - 1}, wide.detach());
   Tensor height;
   if (m == 3) {
     const Tensor u = rng.uniform({rows}, wide.detach());
@@ -155,7 +157,6 @@ Tensor vmf_sample(const Tensor& mean, const Tensor& kappa, Rng& rng) {
   }
   height = height.clamp(-1, 1);
   // Across the first axis a uniform direction; then the reflection that takes this axis to the mean.
-  const Tensor across = rng.normal({rows, m - 1}, wide.detach());
   const Tensor radius = ((1 - height) * (1 + height)).clamp_min(1e-300).sqrt().unsqueeze(1);
   const Tensor z = torch::cat({height.unsqueeze(1), radius * across / across.norm(2, 1, true)}, 1);
   const Tensor to = mean.to(torch::kDouble), first = to.narrow(1, 0, 1);

@@ -25,7 +25,8 @@ Tensor vmf_log_density(const Tensor& x, const Tensor& mean, const Tensor& kappa)
 
 /// One draw per row, [B, m], by Wood's rejection of ⟨mean, x⟩, on S² by inverting its distribution function. Reparametrised:
 /// differentiable in `mean` and in `kappa` ([B], above 0) with the accepted draws held fixed, which is the derivative of an
-/// expectation on S² and lacks the acceptance's own elsewhere.
+/// expectation on S² and lacks the acceptance's own elsewhere. A row depends on its own numbers only; but outside S² how many
+/// numbers a call takes depends on all rows, so give it a stream of its own.
 Tensor vmf_sample(const Tensor& mean, const Tensor& kappa, Rng& rng);
 
 }  // namespace gibbsite

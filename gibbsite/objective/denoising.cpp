@@ -5,6 +5,10 @@
 namespace gibbsite {
 namespace {
 
+Tensor controlled_terms(const Tensor& noisy, const Tensor& clean, const Tensor& target) {
+  return sum_event(0.5 * noisy.square() - target * (noisy - clean));
+}
+
 // The squared distance of the score from a target, whole or along directions.
 class NoisyScore {
  public:
@@ -40,6 +44,16 @@ class NoisyScore {
     return plain_loss((weight * sum).mean() * (0.5 / static_cast<double>(options_.projections)));
   }
 
+  /// mean_b weight[b] (½‖s(x_b + n_b)‖² - target_b·(s(x_b + n_b) - s(x_b))).
+  Loss controlled(const Tensor& x, const Tensor& noise, const Tensor& target, const Tensor& weight, Rng& rng) const {
+    Rng same = rng;
+    const ScoreEval noisy = score_->at(x + noise, rng), clean = score_->at(x, same);
+    const Tensor value = (weight * controlled_terms(noisy.value, clean.value, target)).mean();
+    const Tensor share = weight / static_cast<double>(x.size(0));
+    return surrogate_loss(
+        noisy.pullback(scale_rows(noisy.value - target, share)) + clean.pullback(scale_rows(target, share)), value);
+  }
+
  private:
   NoisyScoreOptions options_;
   DerivativeMethod method_;
@@ -54,6 +68,7 @@ class DenoisingScoreMatching : public Objective {
   Loss operator()(const Batch& batch, Rng& rng) const override {
     const Tensor noise = law_->sample(batch.x.sizes(), batch.x, rng);
     const Tensor weights = torch::full({batch.x.size(0)}, weight(batch.x), batch.x.options());
+    if (options_.control_variate) return score_.controlled(batch.x, noise, law_->score(noise), weights, rng);
     return score_.loss(batch.x + noise, law_->score(noise), weights, batch.progress, rng);
   }
 
@@ -87,6 +102,14 @@ class MultiscaleDenoising : public Objective {
 };
 
 }  // namespace
+
+Tensor denoising_terms(const Score& score, const Tensor& x, const Tensor& noise, const Tensor& target,
+                       bool control_variate, Rng& rng) {
+  Rng same = rng;
+  const Tensor noisy = score.at(x + noise, rng).value;
+  if (!control_variate) return 0.5 * sum_event((noisy - target).square());
+  return controlled_terms(noisy, score.at(x, same).value, target);
+}
 
 std::unique_ptr<Objective> make_denoising_score_matching(const DenoisingScoreMatchingOptions& options,
                                                          const ObjectiveParts& parts) {

@@ -1,6 +1,7 @@
 // Denoising score matching. Per example, with s the score, n the noise and t = grad log q(n) its own score,
 //
 //   dsm    ½‖s(x + n) - t‖²                          t = -n/σ² for Gaussian noise      (Vincent 2011)
+//   with control_variate   ½‖s(x + n)‖² - t·(s(x + n) - s(x))     the same mean up to ½E‖t‖² (mvl.md 2.6)
 //   mdsm   factor/σ_b² ‖s(x + n_b) + n_b/σ₀²‖²       n_b ~ N(0, σ_b² I), levels spaced over the batch
 //
 // summed over dimensions and averaged over the batch. derivative = "autograd" is exact and projects nothing: the score's
@@ -31,6 +32,7 @@ struct NoisyScoreOptions : ProjectionOptions, StepOptions {
 
 struct DenoisingScoreMatchingOptions : NoisyScoreOptions, NoiseLawOptions {
   double sigma = 0.1;
+  bool control_variate = false;
   std::string weight = "one";
   void declare(OptionVisitor& o) {
     o.option("sigma", sigma, "scale of the noise, its standard deviation where it is Gaussian", positive());
@@ -38,8 +40,18 @@ struct DenoisingScoreMatchingOptions : NoisyScoreOptions, NoiseLawOptions {
     o.option("weight", weight, "one; variance: σ², sliced score matching's code: σ⁴ (½‖σ²s + n‖²); per_dimension: 2/d",
              {"one", "variance", "variance_squared", "per_dimension"});
     NoisyScoreOptions::declare(o);
+    o.only_if(derivative == "autograd")
+        .option(
+            "control_variate", control_variate,
+            "subtract ½‖t‖² and t·s(x), whose variances grow as sigma falls: the loss then stays finite and tends to "
+            "½‖s‖² + ξᵀ∇s ξ");
   }
 };
+
+/// ½‖s(x + n) - t‖² of every row, [B], without a graph; with `control_variate` less ½‖t‖² and plus t·s(x), formed without
+/// subtracting what is large.
+Tensor denoising_terms(const Score& score, const Tensor& x, const Tensor& noise, const Tensor& target,
+                       bool control_variate, Rng& rng);
 
 /// Takes an energy, or a score network with derivative = "autograd".
 std::unique_ptr<Objective> make_denoising_score_matching(const DenoisingScoreMatchingOptions& options,

@@ -73,6 +73,7 @@ struct ObjectiveParts {
   ScoreNetwork* score = nullptr;
   const Score* variational_score = nullptr;  ///< of a latent-variable energy, in place of both
   LatentParts latent;
+  std::shared_ptr<const Manifold> manifold;  ///< where x lives; null for Euclidean space
   /// The sampler of [objective.sampler], else that of the recipe, else null. Asking for it reads its options.
   std::function<std::shared_ptr<const Kernel>()> kernel;
   Tensor data_example;  ///< [1, *event], for shapes and dtype

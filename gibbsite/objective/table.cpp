@@ -9,6 +9,7 @@
 #include <gibbsite/objective/latent_finite_difference.h>
 #include <gibbsite/objective/latent_score_matching.h>
 #include <gibbsite/objective/maximum_likelihood.h>
+#include <gibbsite/objective/minimum_velocity.h>
 #include <gibbsite/objective/noise_conditional.h>
 #include <gibbsite/objective/noise_contrastive.h>
 #include <gibbsite/objective/objective.h>
@@ -59,6 +60,7 @@ const Table<MakeObjective>& objective_table() {
       {"bimdsm", "the same by multi-scale denoising score matching", "Bao et al. 2020; VaGES, Table 1", from_config<BilevelMultiscaleOptions, make_bilevel_multiscale>, describe_options<BilevelMultiscaleOptions>},
       {"vnce", "noise-contrastive estimation of a latent-variable energy by draws of an encoder", "Rhodes and Gutmann 2019", from_config<VariationalNoiseContrastiveOptions, make_variational_noise_contrastive>, describe_options<VariationalNoiseContrastiveOptions>},
       {"fisher_critic", "a critic that bounds the Fisher divergence of a model from its data below, the score exact or by draws of an encoder", "VaGES, Eqs. 22 to 24", from_config<FisherCriticOptions, make_fisher_critic>, describe_options<FisherCriticOptions>},
+      {"mvl", "minimum velocity learning: how fast a sampler of the model moves the data, in one small step or in its exact limit; on manifolds too", "minimum velocity learning, section 3", from_config<MinimumVelocityOptions, make_minimum_velocity>, describe_options<MinimumVelocityOptions>},
       {"cross_entropy", "-log softmax(logits)[label], for classifiers", "judge of image samples", from_config<CrossEntropyOptions, make_cross_entropy>, describe_options<CrossEntropyOptions>},
       // clang-format on
   };

@@ -190,6 +190,10 @@ TEST(ObjectiveTable, RepeatsAndDifferentiatesItsLoggedValue) {
     for (const char* derivative : {"jet", "autograd", "finite_difference"})
       variants.push_back({name, Config::table({{"derivative", Config(derivative)}})});
   variants.push_back({"mpf", Config::table({{"form", Config("quadratic")}})});
+  variants.push_back({"dsm", Config::table({{"control_variate", Config(true)}})});
+  for (const char* dynamics : {"langevin", "svgd", "spos", "birth_death"})
+    for (const char* form : {"limit", "difference"})
+      variants.push_back({"mvl", Config::table({{"dynamics", Config(dynamics)}, {"form", Config(form)}})});
   variants.push_back({"nce", Config::table({{"contrast", Config("shift")}})});
   for (const Variant& entry : variants) {
     // Maximum likelihood needs an exact log density.
