@@ -11,6 +11,7 @@
 #include <torch/types.h>
 
 #include <algorithm>
+#include <cmath>
 
 namespace gibbsite {
 namespace {
@@ -68,6 +69,7 @@ ModelContext model_context(const Parts& parts, const std::string& stream) {
   context.init = parts.rng(stream);
   context.dtype = parts.dtype;
   context.device = parts.device;
+  context.antipodal = parts.manifold && parts.manifold->antipodal();
   return context;
 }
 
@@ -83,6 +85,38 @@ void build_networks(const Config& recipe, Parts& parts) {
     return made;
   };
   static_cast<Networks&>(parts) = make_networks(recipe, context, parts.resolved);
+}
+
+/// [manifold], or where there is none the space of generated data.
+void build_manifold(const Config& recipe, Parts& parts) {
+  recipe.declare_key("manifold");
+  std::string origin = "data";
+  if (recipe.contains("manifold")) {
+    const Config& table = recipe.at_table("manifold");
+    const Entry<MakeManifold>& entry = find_part(manifold_table(), "manifold", table, "manifold");
+    parts.manifold = entry.make(table);
+    parts.resolved.set("manifold", resolved_part(entry, table));
+    origin = table.find("name")->origin();
+  } else if (parts.data && parts.data->density) {
+    parts.manifold = manifold_of(*parts.data->density);
+    if (parts.manifold) parts.resolved.set("manifold", *parts.data->density->manifold());
+  }
+  if (!parts.manifold) return;
+  if (parts.transforms.model_event != Shape{parts.manifold->ambient()})
+    throw RequestError(origin, fmt::format("points of this manifold have {} coordinates, those of the data do not",
+                                           parts.manifold->ambient()));
+  if (!parts.data) return;
+  if (parts.data->options.scale != "none")
+    throw RequestError("data.scale", "scaling takes points off the manifold", "scale = \"none\"");
+  const Dataset& train = parts.data->splits.train;
+  if (train.size() > 0) parts.manifold->project(train.x.narrow(0, 0, std::min<std::int64_t>(train.size(), 10000)));
+}
+
+/// Refuses what would take points of a manifold for points of Euclidean space.
+void require_flat(const Parts& parts, const std::string& origin, const std::string& what) {
+  const bool flat =
+      !parts.manifold || (parts.manifold->isometric() && std::isinf(parts.manifold->injectivity_radius()));
+  if (!flat) throw RequestError(origin, fmt::format("{} knows nothing of manifolds", what));
 }
 
 std::shared_ptr<const Kernel> build_kernel(const Config& table, const std::string& path, Config& resolved) {
@@ -132,7 +166,10 @@ void build_evaluate(const Config& recipe, Parts& parts) {
   parts.evaluate = read_options<EvaluateOptions>(table, "evaluate");
   parts.evaluate.metrics = read_strings(table, "metrics");
   for (const std::string& name : parts.evaluate.metrics)
-    if (find_metric(name).needs_energy) parts.require_energy(fmt::format("metric {}", name));
+    if (find_metric(name).needs_energy) {
+      parts.require_energy(fmt::format("metric {}", name));
+      require_flat(parts, origin_of(table, "metrics", "evaluate"), fmt::format("metric '{}'", name));
+    }
   parts.evaluate.out = read_strings(table, "out");
   const auto strings = [](const std::vector<std::string>& items) {
     return Config::array({items.begin(), items.end()});
@@ -189,8 +226,10 @@ PhaseParts build_phase(const Config& recipe, const Config& table, const std::str
   const Entry<MakeObjective>& entry = find_part(objective_table(), "objective", objective, prefix + "objective");
   phase.objective_name = entry.name;
   phase.origin = objective.find("name")->origin();
+  if (entry.name != "mvl") require_flat(parts, phase.origin, fmt::format("objective '{}'", entry.name));
   Config resolved_objective = resolved_part(entry, objective);
   ObjectiveParts objective_parts = parts.objective_parts();
+  objective_parts.manifold = parts.manifold;
   objective_parts.kernel = [&]() -> std::shared_ptr<const Kernel> {
     objective.declare_key("sampler");
     if (!objective.contains("sampler")) return parts.kernel;
@@ -255,7 +294,11 @@ void build_data(const Config& recipe, const DataPath& path, Parts& parts) {
 }
 
 void build_rest(const Config& recipe, Parts& parts) {
+  build_manifold(recipe, parts);
   build_networks(recipe, parts);
+  if (parts.manifold && parts.manifold->antipodal() && parts.model_name != "inner_product")
+    throw RequestError("model.name", "x and -x are the same point here, and this energy does not know",
+                       "model.name = \"inner_product\"");
   recipe.declare_key("sampler");
   if (recipe.contains("sampler")) {
     Config resolved;

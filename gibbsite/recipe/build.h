@@ -44,7 +44,8 @@ struct Parts : Networks {
   at::Device device = at::kCPU;
   std::unique_ptr<Data> data;  ///< null for a run whose data were not asked for
   StoredTransforms transforms;
-  std::shared_ptr<const Kernel> kernel;  ///< null without [sampler]
+  std::shared_ptr<const Manifold> manifold;  ///< of [manifold], or of generated data; null for Euclidean space
+  std::shared_ptr<const Kernel> kernel;      ///< null without [sampler]
   std::vector<PhaseParts> phases;
   TrainOptions train;
   SampleOptions sample;

@@ -13,6 +13,7 @@ std::unique_ptr<Energy> converted_energy(const Parts& parts, const std::vector<s
   context.event = parts.energy->event();
   context.dtype = dtype;
   context.device = device;
+  context.antipodal = parts.manifold && parts.manifold->antipodal();
   std::unique_ptr<Energy> energy = find_entry(energy_table(), "model", parts.model_name, "").make(options, context);
   const at::NoGradGuard no_grad;
   const std::vector<Tensor> from = parts.energy->module().parameters(), to = energy->module().parameters();

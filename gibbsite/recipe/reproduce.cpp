@@ -3,6 +3,8 @@
 #include <gibbsite/core/text.h>
 #include <gibbsite/recipe/checkerboard_experiment.h>
 #include <gibbsite/recipe/deep_eblvm.h>
+#include <gibbsite/recipe/bias_variance.h>
+#include <gibbsite/recipe/contrastive_step.h>
 #include <gibbsite/recipe/deep_ebm.h>
 #include <gibbsite/recipe/derivative_cost.h>
 #include <gibbsite/recipe/dkef_experiment.h>
@@ -11,6 +13,7 @@
 #include <gibbsite/recipe/gradient_error.h>
 #include <gibbsite/recipe/implicit_autoencoder.h>
 #include <gibbsite/recipe/interpolation.h>
+#include <gibbsite/recipe/manifold_density.h>
 #include <gibbsite/recipe/ncsn_experiment.h>
 #include <gibbsite/recipe/nice_experiment.h>
 #include <gibbsite/recipe/out_of_distribution.h>
@@ -64,6 +67,17 @@ const std::vector<Experiment>& experiment_table() {
       {"vages/fisher",
        "Fisher divergence of Gaussian-Bernoulli machines by critics, the score exact or by draws of an encoder",
        "VaGES, Figure 5", reproduce_fisher},
+      {"mvl/bias-variance",
+       "bias and variance over the step of minimum velocity learning and denoising, with and without "
+       "control variate",
+       "minimum velocity learning, Figure 1", reproduce_bias_variance},
+      {"mvl/cd1", "one-step contrastive divergence with and without its control variate",
+       "minimum velocity learning, section 3.3", reproduce_contrastive_step},
+      {"mvl/circle", "an energy on the circle", "minimum velocity learning, Figure 2", reproduce_circle},
+      {"mvl/sphere", "an energy on the sphere", "minimum velocity learning, appendix E", reproduce_sphere},
+      {"mvl/torus", "an energy of two angles", "beyond minimum velocity learning", reproduce_torus},
+      {"mvl/hyperbolic", "an energy on the hyperbolic plane", "beyond minimum velocity learning", reproduce_hyperbolic},
+      {"mvl/rotations", "an energy of rotations", "beyond minimum velocity learning", reproduce_rotations},
   };
   return table;
 }

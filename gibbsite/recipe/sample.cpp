@@ -41,6 +41,7 @@ Tensor start(const Parts& parts, std::int64_t n, const Rng& rng) {
   const Shape shape = batch_shape(n, parts.transforms.model_event);
   Rng draws = rng.stream("start").at_step(0);
   if (options.start == "data") return training_points(parts, n, draws);
+  if (parts.manifold) return parts.manifold->sample(n, draws, parts.like());
   if (options.start == "uniform") {
     const Tensor low = parts.transforms.low.to(parts.like().options());
     const Tensor high = parts.transforms.high.to(parts.like().options());
@@ -107,6 +108,7 @@ Tensor given_rows(const Tensor& latent, std::int64_t n) {
 
 Target target_of(const Parts& parts) {
   Target target;
+  target.manifold = parts.manifold;
   if (parts.energy) {
     target.energy = [&energy = *parts.energy](const Tensor& x) { return energy.energy(x); };
     return target;

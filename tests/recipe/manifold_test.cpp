@@ -1,0 +1,56 @@
+// Recipes on manifolds.
+#include <gibbsite/core/error.h>
+#include <gibbsite/recipe/build.h>
+#include <gibbsite/recipe/sample.h>
+#include <gibbsite/recipe/train.h>
+#include <gtest/gtest.h>
+#include <torch/nn/module.h>
+#include <torch/types.h>
+
+namespace gibbsite {
+namespace {
+
+Parts build(const std::string& name, std::vector<std::string> more = {}) {
+  TrainRequest request;
+  request.recipe = std::string(GIBBSITE_SOURCE_DIR) + "/recipes/mvl/" + name + ".toml";
+  request.set = {"data.train=64", "data.validation=8", "data.test=8", "train.batch_size=16"};
+  request.set.insert(request.set.end(), more.begin(), more.end());
+  return build_parts(requested_recipe(request), {});
+}
+
+// The space comes with the data, so that one line changes it; every part then lives there.
+TEST(ManifoldRecipes, TheDataBringTheirSpace) {
+  for (const char* name : {"circle", "sphere", "torus", "hyperbolic", "rotations"}) {
+    SCOPED_TRACE(name);
+    const Parts parts = build(name);
+    ASSERT_TRUE(parts.manifold);
+    EXPECT_TRUE(parts.resolved.contains("manifold"));
+    const Tensor x = parts.data->loader(parts.dtype).batch(0, 16).x;
+    EXPECT_LT((parts.manifold->project(x) - x).abs().max().item<double>(), 1e-12);
+    Batch batch;
+    batch.x = x;
+    Rng rng(1, "loss");
+    EXPECT_TRUE((*parts.phases[0].objective)(batch, rng).backward.isfinite().item<bool>());
+    const Tensor drawn = draw(parts, 5, Rng(2, "sample"), {}).x;
+    EXPECT_LT((parts.manifold->project(drawn) - drawn).abs().max().item<double>(), 1e-12);
+    if (parts.manifold->antipodal()) {
+      EXPECT_TRUE(torch::equal(parts.energy->energy(x), parts.energy->energy(-x)));
+    }
+  }
+  // What is written out builds the same parts.
+  const Parts circle = build("circle");
+  EXPECT_EQ(build_parts(circle.resolved, {}).manifold->ambient(), 2);
+}
+
+TEST(ManifoldRecipes, RefuseWhatDoesNotFit) {
+  EXPECT_THROW(build("circle", {"manifold.name=sphere", "manifold.dimension=2"}), RequestError);
+  EXPECT_THROW(build("circle", {"data.scale=standardise"}), RequestError);
+  EXPECT_THROW(build("rotations", {"model.name=mlp"}), RequestError);
+  EXPECT_THROW(build("circle", {"evaluate.metrics=[\"log_likelihood\"]"}), RequestError);
+  EXPECT_NO_THROW(build("bias-variance", {"manifold.name=euclidean"}));
+  // Points of the plane are not on a circle.
+  EXPECT_THROW(build("bias-variance", {"manifold.name=sphere", "manifold.dimension=1"}), WorkError);
+}
+
+}  // namespace
+}  // namespace gibbsite
