@@ -74,7 +74,7 @@ class Sphere : public Manifold {
     return x;
   }
   Tensor sample(std::int64_t n, Rng& rng, const Tensor& like) const override {
-    return nearest(rng.normal({n, d_ + 1}, like));
+    return directions(rng.normal({n, d_ + 1}, like));
   }
   Cubature cubature(std::int64_t per_axis, double /*radius*/) const override {
     const Tensor angle = torch::arange(per_axis, torch::kDouble) * (2 * M_PI / static_cast<double>(per_axis));
@@ -121,6 +121,14 @@ class Sphere : public Manifold {
 
 std::shared_ptr<const Manifold> make_sphere(const SphereOptions& options) {
   return std::make_shared<Sphere>(options.dimension);
+}
+
+Tensor directions(const Tensor& normals) {
+  const Tensor none = (normals == 0).all(1, true);
+  Tensor first = torch::zeros_like(normals);
+  first.select(1, 0).fill_(1);
+  const Tensor safe = torch::where(none, first, normals);
+  return safe / safe.norm(2, 1, true);
 }
 
 double log_sphere_area(std::int64_t m) {

@@ -12,6 +12,10 @@ struct SphereOptions {
 
 std::shared_ptr<const Manifold> make_sphere(const SphereOptions& options);
 
+/// Rows of independent normals ([B, m]) made unit vectors. A row of zeros, which a pair of normals is once in 2^24, becomes the
+/// first unit vector.
+Tensor directions(const Tensor& normals);
+
 /// log of the volume of S^(m-1), the unit sphere of R^m.
 double log_sphere_area(std::int64_t m);
 

@@ -101,8 +101,8 @@ Tensor rejected_heights(const Tensor& kappa, std::int64_t m, Rng& rng) {
   for (int round = 0; waiting.any().item<bool>(); ++round) {
     if (round == 1000) throw WorkError("von Mises–Fisher", "a concentration is not a number");
     // A coordinate of a uniform unit vector, moved to [0, 1], is Beta((m - 1)/2, (m - 1)/2).
-    const Tensor direction = rng.normal({kappa.size(0), m}, beta), u = rng.uniform({kappa.size(0)}, beta);
-    const Tensor e = 0.5 * (1 + direction.select(1, 0) / direction.norm(2, 1));
+    const Tensor direction = directions(rng.normal({kappa.size(0), m}, beta)), u = rng.uniform({kappa.size(0)}, beta);
+    const Tensor e = 0.5 * (1 + direction.select(1, 0));
     const Tensor t = (2 * a * b / (1 - (1 - b) * e)).detach();
     const Tensor accepted = waiting.logical_and(free * t.log() - t + d >= u.log());
     beta = torch::where(accepted, e, beta);
@@ -147,7 +147,7 @@ Tensor vmf_sample(const Tensor& mean, const Tensor& kappa, Rng& rng) {
   const std::int64_t rows = mean.size(0), m = mean.size(1);
   const Tensor wide = kappa.to(torch::kDouble);
   // Rejection comes last, because how far it moves the generator on depends on all rows.
-  const Tensor across = rng.normal({rows, m - 1}, wide.detach());
+  const Tensor across = directions(rng.normal({rows, m - 1}, wide.detach()));
   Tensor height;
   if (m == 3) {
     const Tensor u = rng.uniform({rows}, wide.detach());
@@ -158,7 +158,7 @@ Tensor vmf_sample(const Tensor& mean, const Tensor& kappa, Rng& rng) {
   height = height.clamp(-1, 1);
   // Across the first axis a uniform direction; then the reflection that takes this axis to the mean.
   const Tensor radius = ((1 - height) * (1 + height)).clamp_min(1e-300).sqrt().unsqueeze(1);
-  const Tensor z = torch::cat({height.unsqueeze(1), radius * across / across.norm(2, 1, true)}, 1);
+  const Tensor z = torch::cat({height.unsqueeze(1), radius * across}, 1);
   const Tensor to = mean.to(torch::kDouble), first = to.narrow(1, 0, 1);
   // With the sign that avoids a difference of nearly equal vectors the axis goes to minus the mean, hence the second sign.
   const Tensor sign = torch::where(first < 0, -torch::ones_like(first), torch::ones_like(first)).detach();

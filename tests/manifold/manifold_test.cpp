@@ -1,5 +1,6 @@
 #include <gibbsite/core/error.h>
 #include <gibbsite/manifold/manifold.h>
+#include <gibbsite/manifold/sphere.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/types.h>
@@ -337,6 +338,11 @@ TEST(ManifoldTable, CubatureMeasuresVolumeAndWrappedNormals) {
     const Tensor s = m.distance(at, sample_wrapped_normal(m, at, deviation, rng)).square();
     EXPECT_NEAR(s.mean().item<double>(), expected, 4 * s.std().item<double>() / std::sqrt(20000.0));
   }
+}
+
+TEST(Sphere, ARowOfZerosHasADirectionToo) {
+  const Tensor x = directions(torch::tensor({{0.0, 0.0}, {0.0, -2.0}, {3.0, 4.0}}, torch::kDouble));
+  EXPECT_TRUE(torch::equal(x, torch::tensor({{1.0, 0.0}, {0.0, -1.0}, {0.6, 0.8}}, torch::kDouble)));
 }
 
 TEST(Product, NamesItsFactorsAndRefusesOthers) {
