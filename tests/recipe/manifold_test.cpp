@@ -26,13 +26,13 @@ TEST(ManifoldRecipes, TheDataBringTheirSpace) {
     ASSERT_TRUE(parts.manifold);
     EXPECT_TRUE(parts.resolved.contains("manifold"));
     const Tensor x = parts.data->loader(parts.dtype).batch(0, 16).x;
-    EXPECT_LT((parts.manifold->project(x) - x).abs().max().item<double>(), 1e-12);
+    EXPECT_LT((parts.manifold->project(x) - x).abs().max().item<double>(), 1e-5);
     Batch batch;
     batch.x = x;
     Rng rng(1, "loss");
     EXPECT_TRUE((*parts.phases[0].objective)(batch, rng).backward.isfinite().item<bool>());
     const Tensor drawn = draw(parts, 5, Rng(2, "sample"), {}).x;
-    EXPECT_LT((parts.manifold->project(drawn) - drawn).abs().max().item<double>(), 1e-12);
+    EXPECT_LT((parts.manifold->project(drawn) - drawn).abs().max().item<double>(), 1e-5);
     if (parts.manifold->antipodal()) {
       EXPECT_TRUE(torch::equal(parts.energy->energy(x), parts.energy->energy(-x)));
     }
