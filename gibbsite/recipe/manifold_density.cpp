@@ -94,8 +94,7 @@ class ManifoldDensity {
   void one(const std::string& method) {
     TrainRequest request;
     request.recipe = fmt::format("mvl/{}", subject_.name);
-    if (method == "mvl-cv")
-      request.set = {"dtype=float64", "objective.form=difference", "objective.epsilon=1e-4"};
+    if (method == "mvl-cv") request.set = {"dtype=float64", "objective.form=difference", "objective.epsilon=1e-4"};
     if (context_.scale == "smoke")
       request.set.insert(request.set.end(), {"train.steps=60", "train.batch_size=256", "train.validate_every=0"});
     if (context_.scale == "paper") request.set.insert(request.set.end(), {"train.batch_size=50000"});
