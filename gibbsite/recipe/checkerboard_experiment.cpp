@@ -110,6 +110,7 @@ class Runner {
   Runner(const ExperimentContext& context, const Ports& ports, const std::vector<Method>& methods, std::string title)
       : context_(context), ports_(ports), methods_(methods), title_(std::move(title)), set_(context.set) {
     std::vector<std::string> slugs;
+    slugs.reserve(methods.size());
     for (const Method& method : methods) slugs.emplace_back(method.slug);
     only_ = take_method(set_, slugs);
     settings_ = take_experiment_options(set_, settings_of(context.scale));
