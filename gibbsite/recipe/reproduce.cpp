@@ -1,10 +1,10 @@
 #include <fmt/format.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/core/text.h>
-#include <gibbsite/recipe/checkerboard_experiment.h>
-#include <gibbsite/recipe/deep_eblvm.h>
 #include <gibbsite/recipe/bias_variance.h>
+#include <gibbsite/recipe/checkerboard_experiment.h>
 #include <gibbsite/recipe/contrastive_step.h>
+#include <gibbsite/recipe/deep_eblvm.h>
 #include <gibbsite/recipe/deep_ebm.h>
 #include <gibbsite/recipe/derivative_cost.h>
 #include <gibbsite/recipe/dkef_experiment.h>
