@@ -1,3 +1,4 @@
+#include <gibbsite/objective/projection.h>
 #include <gtest/gtest.h>
 
 #include "objective/objective_helpers.h"
@@ -27,6 +28,13 @@ Tensor points(const Case& c, at::ScalarType dtype = at::kDouble) {
 
 // The tensors of LibTorch's meta device have no numbers: what makes a tensor on the CPU, or loops over memory without
 // asking where it is, fails on it as it would on a GPU. (Some activations have operations that the device lacks.)
+// A direction of zeros, which a pair of normals is once in 2^24, makes no NaN.
+TEST(Projection, ZeroDirectionsStayFinite) {
+  const Displacement step = displacement(torch::zeros({3, 2}), 0.1);
+  EXPECT_TRUE(step.step.isfinite().all().item<bool>());
+  EXPECT_TRUE(step.scale.isfinite().all().item<bool>());
+}
+
 TEST(ScoreMatching, StaysOnTheDeviceOfTheData) {
   ModelContext context;
   context.event = {3};
