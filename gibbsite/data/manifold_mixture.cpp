@@ -77,6 +77,7 @@ struct VmfComponent {
 
 std::vector<double> weights_of(const std::vector<VmfComponent>& components) {
   std::vector<double> weights;
+  weights.reserve(components.size());
   for (const VmfComponent& c : components) weights.push_back(c.weight);
   return weights;
 }
