@@ -135,7 +135,7 @@ class MinimumVelocity : public Objective {
 }  // namespace
 
 Tensor minimum_velocity_terms(const MinimumVelocityOptions& options, const ScalarFunction& energy,
-                              std::shared_ptr<const Manifold> manifold, const Tensor& x, Rng& rng,
+                              const std::shared_ptr<const Manifold>& manifold, const Tensor& x, Rng& rng,
                               const Tensor& log_density, Tensor* moved) {
   const Velocity velocity(options, energy, manifold.get(), x);
   const Tensor terms =

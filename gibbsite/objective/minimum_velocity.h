@@ -74,7 +74,7 @@ struct MinimumVelocityOptions : ProjectionOptions {
 /// The terms of every example on x ([B, *event]), [B], whose mean is the loss (without the penalty), with graph. `manifold`
 /// may be null. `log_density` [B] stands in for the kernel density of birth_death where it is given.
 Tensor minimum_velocity_terms(const MinimumVelocityOptions& options, const ScalarFunction& energy,
-                              std::shared_ptr<const Manifold> manifold, const Tensor& x, Rng& rng,
+                              const std::shared_ptr<const Manifold>& manifold, const Tensor& x, Rng& rng,
                               const Tensor& log_density = {}, Tensor* moved = nullptr);
 
 /// Needs an energy.
