@@ -125,6 +125,7 @@ GradientMean mean_gradient(const Objective& objective, Energy& energy, const Ten
   batch.x = x;
   for (int b = 0; b < batches; ++b) {
     std::vector<Tensor> flat;
+  flat.reserve(list.size());
     for (const Tensor& g : gradients(objective(batch, rng).backward, energy.module())) flat.push_back(g.flatten());
     all.push_back(torch::cat(flat));
   }
@@ -272,8 +273,9 @@ double embedded_value(const Tensor& y, double epsilon) {
 
 // The value at ε = 0 of a function with a power series in ε, by Neville's scheme.
 double extrapolated(const std::function<double(double)>& f) {
-  std::vector<double> value;
   const int levels = 8;
+  std::vector<double> value;
+  value.reserve(levels);
   for (int k = 0; k < levels; ++k) value.push_back(f(0.04 * std::pow(0.5, k)));
   for (int order = 1; order < levels; ++order)
     for (int k = levels - 1; k >= order; --k) {
@@ -402,9 +404,11 @@ TEST(MinimumVelocity, TheMixtureIsAMixture) {
       step.mix = mix;
       step.noise_law = options.noise_law = law;
       const double limit = average(terms(options, f, x));
+      const int repeats = 400;
       std::vector<double> draws;
+      draws.reserve(repeats);
       Rng rng(5, "draws");
-      for (int k = 0; k < 400; ++k) draws.push_back(average(minimum_velocity_terms(step, f, nullptr, x, rng)));
+      for (int k = 0; k < repeats; ++k) draws.push_back(average(minimum_velocity_terms(step, f, nullptr, x, rng)));
       const Tensor all = torch::tensor(draws, torch::kDouble);
       EXPECT_NEAR(average(all), limit, 4 * error_of_mean(all) + 3e-3) << mix << " " << law;
     }
