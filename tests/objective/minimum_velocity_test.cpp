@@ -125,7 +125,6 @@ GradientMean mean_gradient(const Objective& objective, Energy& energy, const Ten
   batch.x = x;
   for (int b = 0; b < batches; ++b) {
     std::vector<Tensor> flat;
-  flat.reserve(list.size());
     for (const Tensor& g : gradients(objective(batch, rng).backward, energy.module())) flat.push_back(g.flatten());
     all.push_back(torch::cat(flat));
   }
@@ -135,6 +134,7 @@ GradientMean mean_gradient(const Objective& objective, Energy& energy, const Ten
 
 Tensor flat_gradient(const std::vector<Tensor>& list) {
   std::vector<Tensor> flat;
+  flat.reserve(list.size());
   for (const Tensor& g : list) flat.push_back(g.flatten());
   return torch::cat(flat);
 }
