@@ -127,7 +127,7 @@ TEST(Optimizer, StaysOnTheDeviceOfItsParameters) {
 }
 
 TEST(Optimizer, FirstStepOnPaper) {
-  const auto first = [](OptimizerOptions options) {
+  const auto first = [](const OptimizerOptions& options) {
     const Tensor p = torch::ones({1}, torch::kDouble);
     make_optimizer(options, {{"p", p}})->step({torch::full({1}, 3.0, torch::kDouble)}, 0.1);
     return p.item<double>();
