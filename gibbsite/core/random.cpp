@@ -109,6 +109,8 @@ Rng Rng::stream(std::string_view name) const {
   return child;
 }
 
+Rng Rng::fork() { return stream("fork" + std::to_string(next_block_++)); }
+
 Rng Rng::at_step(std::uint64_t step) const {
   Rng other = *this;
   other.step_ = step;

@@ -31,6 +31,10 @@ class Rng {
   /// The same stream for a batch whose first row is global row `first_row`.
   Rng at_row(std::int64_t first_row) const;
 
+  /// A stream of its own at this step and row, another one for every call, for draws whose number is not known beforehand;
+  /// takes one draw of this stream.
+  Rng fork();
+
   std::uint64_t seed() const { return seed_; }
   std::uint64_t step() const { return step_; }
   std::int64_t first_row() const { return first_row_; }

@@ -123,6 +123,8 @@ std::shared_ptr<const Manifold> make_sphere(const SphereOptions& options) {
   return std::make_shared<Sphere>(options.dimension);
 }
 
+bool is_sphere(const Manifold& manifold) { return dynamic_cast<const Sphere*>(&manifold) != nullptr; }
+
 Tensor directions(const Tensor& normals) {
   const Tensor none = (normals == 0).all(1, true);
   Tensor first = torch::zeros_like(normals);

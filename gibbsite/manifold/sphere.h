@@ -12,6 +12,8 @@ struct SphereOptions {
 
 std::shared_ptr<const Manifold> make_sphere(const SphereOptions& options);
 
+bool is_sphere(const Manifold& manifold);
+
 /// Rows of independent normals ([B, m]) made unit vectors. A row of zeros, which a pair of normals is once in 2^24, becomes the
 /// first unit vector.
 Tensor directions(const Tensor& normals);

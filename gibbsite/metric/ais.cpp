@@ -73,6 +73,7 @@ AisResult annealed_importance(const Target& from, const Target& to, const Tensor
     const double beta = betas[k];
     result.log_weights += (beta - betas[k - 1]) * (at_x.from.energy - at_x.to.energy).to(torch::kDouble);
     Target target;
+    target.manifold = to.manifold;
     target.score = [&](const Tensor& y) { return (1 - beta) * score_of(from, y) + beta * score_of(to, y); };
     // A kernel asks for the energy last at its proposal, so that both ends are known wherever the chain goes.
     target.both = [&](const Tensor& y) {

@@ -11,14 +11,16 @@ namespace {
 
 Target prior_target(const LatentPrior& prior) {
   Target target;
+  target.manifold = prior.manifold();
   target.energy = [&prior](const Tensor& h) { return prior.energy(h); };
   target.score = [&prior](const Tensor& h) { return prior.score(h); };
   return target;
 }
 
 // Rows of h are particle-major: chain l of point b is row l B + b.
-Target joint_target(const LatentEnergy& joint, const Tensor& v) {
+Target joint_target(const LatentEnergy& joint, const LatentPrior& prior, const Tensor& v) {
   Target target;
+  target.manifold = prior.manifold();
   target.energy = [&joint, v](const Tensor& h) { return joint.joint(v, h.view({-1, v.size(0), h.size(1)})).flatten(); };
   return target;
 }
@@ -37,7 +39,7 @@ LatentAisResult latent_annealed_importance(const LatentEnergy& joint, const Late
     Rng start = own.stream("start");
     const Tensor h = prior.sample(options.chains * block.size(0), v, start);
     const AisResult annealed =
-        annealed_importance(prior_target(prior), joint_target(joint, block), h, options, own, ports);
+        annealed_importance(prior_target(prior), joint_target(joint, prior, block), h, options, own, ports);
     const Tensor weights = annealed.log_weights.view({options.chains, block.size(0)});
     values.push_back(weights.logsumexp(0) - std::log(static_cast<double>(options.chains)));
     effective.push_back((2 * weights.logsumexp(0) - (2 * weights).logsumexp(0)).exp());

@@ -1,6 +1,6 @@
 // log p(v) of a latent-variable model by annealed importance sampling in h from the prior, along p(h) p(v | h)^β (Wu et al.
 // 2017). Chains give log means of unbiased weights, so in expectation a lower bound of log p(v), and its negative an upper
-// bound of the negative log-likelihood.
+// bound of the negative log-likelihood. Where the prior lives on a manifold so do the chains (geodesic Hamiltonian Monte Carlo).
 #pragma once
 
 #include <gibbsite/metric/ais.h>

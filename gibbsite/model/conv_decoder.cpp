@@ -3,6 +3,7 @@
 #include <gibbsite/core/error.h>
 #include <gibbsite/model/conv_decoder.h>
 #include <gibbsite/model/network_decoder.h>
+#include <gibbsite/nn/operations.h>
 #include <torch/types.h>
 
 namespace gibbsite {
@@ -15,9 +16,10 @@ struct Network {
   std::vector<Tensor> weights, biases;
   Shape first;  // [C, H, W] of the first map
   Activation activation;
+  double scale;
 
   Tensor forward(const Tensor& h) const {
-    Tensor x = at::linear(h, dense_weight, dense_bias).view({h.size(0), first[0], first[1], first[2]});
+    Tensor x = at::linear(scaled(h, scale), dense_weight, dense_bias).view({h.size(0), first[0], first[1], first[2]});
     for (std::size_t i = 0; i < weights.size(); ++i) {
       if (i > 0) x = activate(activation, x);
       x = at::conv_transpose2d(x, weights[i], biases[i], /*stride=*/2, /*padding=*/2, /*output_padding=*/1);
@@ -37,6 +39,7 @@ std::unique_ptr<Decoder> make_conv_decoder(const ConvDecoderOptions& options, co
   Parameters parameters(context.init, context.dtype, context.device);
   Network network;
   network.activation = activation_from_name(options.activation);
+  network.scale = context.code_scale;
   std::int64_t in = options.filters * (factor / 2);
   network.first = {in, event[1] / factor, event[2] / factor};
   const std::int64_t flat = event_size(network.first);

@@ -8,6 +8,7 @@ namespace {
 
 std::unique_ptr<LatentScore> make(const ConvLatentScoreOptions& options, const LatentContext& context,
                                   bool conditional) {
+  require_code_form(context, options.form);
   Parameters parameters(context.init, context.dtype, context.device);
   ConvEncoderShape shape;
   shape.image = context.event;
@@ -16,12 +17,15 @@ std::unique_ptr<LatentScore> make(const ConvLatentScoreOptions& options, const L
   shape.filters = options.filters;
   shape.stages = options.stages;
   shape.features = options.features;
-  shape.output = context.latent_size;
+  shape.output = options.form == "scalar" ? 1 : context.latent_size;
   shape.activation = activation_from_name(options.activation);
   ConvEncoder body(parameters, "score", shape);
   std::vector<LayerNote> layers;
   for (std::int64_t i = 0; i < options.stages + 2; ++i)
     layers.push_back({"activation" + std::to_string(i + 1), options.activation});
+  if (options.form != "vector")
+    return std::make_unique<CodeEnergy<ConvEncoder>>(parameters, std::move(body), options.form == "inner_product",
+                                                     context.code_scale, layers);
   return std::make_unique<ConditionedScore<ConvEncoder>>(parameters, std::move(body), layers);
 }
 

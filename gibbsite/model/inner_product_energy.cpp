@@ -6,10 +6,6 @@
 namespace gibbsite {
 namespace {
 
-Tensor scaled(const Tensor& x, double factor) { return x * factor; }
-Jet scaled(const Jet& x, double factor) { return x * factor; }
-Stock scaled(const Stock& x, double factor) { return {x.t * factor}; }
-
 struct Network {
   Mlp psi;
   bool even;

@@ -19,6 +19,11 @@ class LatentScore {
   virtual std::unique_ptr<Score> given(const Tensor& v) const = 0;
   /// For the optimiser and checkpoints only.
   virtual torch::nn::Module& module() = 0;
+  /// The energy of h whose negative gradient the score is, [kB, K] -> [kB], with v fixed as in given(); empty for a score
+  /// that is no such gradient. The network must outlive the result.
+  virtual ScalarFunction energy_given(const Tensor& /*v*/) const { return {}; }
+  /// Whether energy_given() has a value.
+  virtual bool has_energy() const { return false; }
   /// Whether the scores of given() have a jet.
   virtual bool has_jet() const { return true; }
   /// Activations in order, for the guards of score-matching objectives.

@@ -1,6 +1,5 @@
 #include <gibbsite/model/mlp_decoder.h>
 #include <gibbsite/model/network_decoder.h>
-#include <gibbsite/nn/mlp.h>
 #include <torch/types.h>
 
 namespace gibbsite {
@@ -8,20 +7,16 @@ namespace {
 
 struct Network {
   Mlp body;
-  Tensor forward(const Tensor& h) const { return body.forward(h); }
+  double scale;
+  Tensor forward(const Tensor& h) const { return body.forward(scaled(h, scale)); }
 };
 
 }  // namespace
 
 std::unique_ptr<Decoder> make_mlp_decoder(const MlpDecoderOptions& options, const LatentContext& context) {
   Parameters parameters(context.init, context.dtype, context.device);
-  MlpShape shape;
-  shape.input = context.latent_size;
-  shape.hidden = options.hidden;
-  shape.output = event_size(context.event);
-  shape.activation = activation_from_name(options.activation);
-  const Mlp body(parameters, "decoder", shape);
-  return std::make_unique<NetworkDecoder<Network>>(options, context, parameters, Network{body});
+  const Mlp body(parameters, "decoder", options.shape(context.latent_size, event_size(context.event)));
+  return std::make_unique<NetworkDecoder<Network>>(options, context, parameters, Network{body, context.code_scale});
 }
 
 }  // namespace gibbsite

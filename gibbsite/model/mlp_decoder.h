@@ -1,18 +1,15 @@
 // p(v | h) by a multi-layer perceptron.
 #pragma once
 
-#include <gibbsite/calculus/activation.h>
 #include <gibbsite/model/decoder.h>
 #include <gibbsite/model/observation.h>
+#include <gibbsite/nn/mlp.h>
 
 namespace gibbsite {
 
-struct MlpDecoderOptions : ObservationOptions {
-  std::vector<std::int64_t> hidden = {256, 256};
-  std::string activation = "tanh";
+struct MlpDecoderOptions : MlpOptions, ObservationOptions {
   void declare(OptionVisitor& o) {
-    o.option("hidden", hidden, "widths of the hidden layers", at_least(1));
-    o.option("activation", activation, "nonlinearity of every hidden layer", activation_names());
+    MlpOptions::declare(o);
     ObservationOptions::declare(o);
   }
 };

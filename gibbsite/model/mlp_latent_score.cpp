@@ -1,87 +1,88 @@
 #include <gibbsite/core/error.h>
 #include <gibbsite/model/conditioned_score.h>
 #include <gibbsite/model/mlp_latent_score.h>
-#include <gibbsite/model/mlp_score.h>
 #include <gibbsite/nn/conditioned_mlp.h>
 #include <torch/types.h>
 
 namespace gibbsite {
 namespace {
 
-class GivenStock : public Score {
- public:
-  GivenStock(const ConditionedMlp& body, Tensor v) : body_(body), v_(std::move(v)) {}
-  using Score::at;
-  ScoreEval at(const Tensor& h, Rng&) const override {
-    const Tensor v = h.size(0) == v_.size(0) ? v_ : v_.repeat({h.size(0) / v_.size(0), 1});
-    const Tensor value = body_.joined({at::cat({v, h}, 1)}).t;
-    return {value.detach(), [value](const Tensor& z) { return (value * z).sum(); }};
+struct Joint : ConditionedMlp {
+  using ConditionedMlp::ConditionedMlp;
+  Tensor stock(const Tensor& v, const Tensor& h) const {
+    const Tensor flat = v.flatten(1);
+    return joined({at::cat({h.size(0) == flat.size(0) ? flat : flat.repeat({h.size(0) / flat.size(0), 1}), h}, 1)}).t;
   }
-
- private:
-  const ConditionedMlp& body_;
-  Tensor v_;
 };
 
-class StockMlp : public ConditionedScore<ConditionedMlp> {
- public:
-  using ConditionedScore<ConditionedMlp>::ConditionedScore;
-  std::unique_ptr<Score> given(const Tensor& v) const override {
-    return std::make_unique<GivenStock>(body(), v.flatten(1));
+// The same without v.
+struct Alone {
+  Mlp body;
+  Tensor condition(const Tensor& /*v*/) const { return {}; }
+  template <class T>
+  T forward(const T& h, const Tensor& /*condition*/) const {
+    return body.forward(h);
   }
+  Tensor stock(const Tensor& /*v*/, const Tensor& h) const { return body.forward(Stock{h}).t; }
+};
+
+template <class Body>
+class StockScore : public ConditionedScore<Body> {
+ public:
+  using ConditionedScore<Body>::ConditionedScore;
+  std::unique_ptr<Score> given(const Tensor& v) const override { return std::make_unique<Given>(this->body(), v); }
   bool has_jet() const override { return false; }
-};
-
-// A score network of h as it is.
-class Aggregate : public LatentScore {
- public:
-  explicit Aggregate(std::unique_ptr<ScoreNetwork> network) : network_(std::move(network)) {}
-  std::unique_ptr<Score> given(const Tensor&) const override { return std::make_unique<Same>(*network_); }
-  torch::nn::Module& module() override { return network_->module(); }
-  bool has_jet() const override { return network_->has_jet(); }
-  std::vector<LayerNote> layers() const override { return network_->layers(); }
 
  private:
-  class Same : public Score {
+  class Given : public Score {
    public:
-    explicit Same(const ScoreNetwork& network) : network_(network) {}
-    ScoreEval at(const Tensor& h, Rng& rng) const override { return network_.at(h, rng); }
-    std::optional<Jet> at(const Jet& h, Rng& rng) const override { return network_.at(h, rng); }
-    bool has_jet() const override { return network_.has_jet(); }
+    Given(const Body& body, Tensor v) : body_(body), v_(std::move(v)) {}
+    using Score::at;
+    ScoreEval at(const Tensor& h, Rng&) const override {
+      const Tensor value = body_.stock(v_, h);
+      return {value.detach(), [value](const Tensor& z) { return (value * z).sum(); }};
+    }
 
    private:
-    const ScoreNetwork& network_;
+    const Body& body_;
+    Tensor v_;
   };
-  std::unique_ptr<ScoreNetwork> network_;
 };
+
+template <class Body>
+std::unique_ptr<LatentScore> make(const MlpLatentScoreOptions& options, const LatentContext& context,
+                                  const Parameters& parameters, Body body) {
+  std::vector<LayerNote> layers;
+  for (std::size_t i = 0; i < options.hidden.size(); ++i)
+    layers.push_back({"activation" + std::to_string(i + 1), options.activation});
+  if (options.form != "vector")
+    return std::make_unique<CodeEnergy<Body>>(parameters, std::move(body), options.form == "inner_product",
+                                              context.code_scale, layers);
+  if (options.operations == "stock") return std::make_unique<StockScore<Body>>(parameters, std::move(body), layers);
+  return std::make_unique<ConditionedScore<Body>>(parameters, std::move(body), layers);
+}
+
+MlpShape shape_of(const MlpLatentScoreOptions& options, const LatentContext& context, std::int64_t input) {
+  require_code_form(context, options.form);
+  if (options.hidden.empty()) throw RequestError("score.hidden", "an MLP needs at least one hidden layer");
+  return options.shape(input, options.form == "scalar" ? 1 : context.latent_size);
+}
 
 }  // namespace
 
 std::unique_ptr<LatentScore> make_conditional_mlp_score(const MlpLatentScoreOptions& options,
                                                         const LatentContext& context) {
-  if (options.hidden.empty()) throw RequestError("score.hidden", "an MLP needs at least one hidden layer");
+  const std::int64_t given = event_size(context.event);
+  const MlpShape shape = shape_of(options, context, given + context.latent_size);
   Parameters parameters(context.init, context.dtype, context.device);
-  MlpShape shape;
-  shape.input = event_size(context.event) + context.latent_size;
-  shape.hidden = options.hidden;
-  shape.output = context.latent_size;
-  shape.activation = activation_from_name(options.activation);
-  ConditionedMlp body(parameters, "score", shape, event_size(context.event));
-  std::vector<LayerNote> layers;
-  for (std::size_t i = 0; i < options.hidden.size(); ++i)
-    layers.push_back({"activation" + std::to_string(i + 1), options.activation});
-  if (options.operations == "stock") return std::make_unique<StockMlp>(parameters, std::move(body), layers);
-  return std::make_unique<ConditionedScore<ConditionedMlp>>(parameters, std::move(body), layers);
+  return make(options, context, parameters, Joint(parameters, "score", shape, given));
 }
 
 std::unique_ptr<LatentScore> make_aggregate_mlp_score(const MlpLatentScoreOptions& options,
                                                       const LatentContext& context) {
-  MlpScoreOptions network;
-  static_cast<NetworkOptions&>(network) = options;
-  network.hidden = options.hidden;
-  ModelContext codes = context;
-  codes.event = {context.latent_size};
-  return std::make_unique<Aggregate>(make_mlp_score(network, codes));
+  const MlpShape shape = shape_of(options, context, context.latent_size);
+  Parameters parameters(context.init, context.dtype, context.device);
+  return make(options, context, parameters, Alone{Mlp(parameters, "body", shape)});
 }
 
 }  // namespace gibbsite

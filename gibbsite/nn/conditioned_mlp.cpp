@@ -26,14 +26,23 @@ Jet joined_first(const Jet& h, const Tensor& weight, const Tensor& condition) {
   return h.with(at::addmm(at::cat({first, rest}), h.c, weight.t()));
 }
 
+Tensor first_weight(Parameters& parameters, const std::string& name, const MlpShape& shape) {
+  if (shape.initial == MlpShape::Initial::kGlorot) return parameters.glorot(name, shape.hidden.front(), shape.input);
+  return parameters.weight(name, {shape.hidden.front(), shape.input});
+}
+Tensor first_bias(Parameters& parameters, const std::string& name, const MlpShape& shape) {
+  if (shape.initial == MlpShape::Initial::kGlorot) return parameters.constant(name, {shape.hidden.front()}, 0);
+  return parameters.bias(name, shape.hidden.front(), shape.input);
+}
+
 }  // namespace
 
 ConditionedMlp::ConditionedMlp(Parameters& parameters, const std::string& name, const MlpShape& shape,
                                std::int64_t given)
     : activation_(shape.activation),
       given_(given),
-      weight_(parameters.weight(name + ".joint.weight", {shape.hidden.front(), shape.input})),
-      bias_(parameters.bias(name + ".joint.bias", shape.hidden.front(), shape.input)),
+      weight_(first_weight(parameters, name + ".joint.weight", shape)),
+      bias_(first_bias(parameters, name + ".joint.bias", shape)),
       rest_(parameters, name, rest_of(shape)) {}
 
 Tensor ConditionedMlp::condition(const Tensor& v) const {

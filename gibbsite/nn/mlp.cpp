@@ -6,6 +6,16 @@
 
 namespace gibbsite {
 
+MlpShape MlpOptions::shape(std::int64_t input, std::int64_t output) const {
+  MlpShape shape;
+  shape.input = input;
+  shape.hidden = hidden;
+  shape.output = output;
+  shape.activation = activation_from_name(activation);
+  shape.initial = initial == "glorot" ? MlpShape::Initial::kGlorot : MlpShape::Initial::kUniform;
+  return shape;
+}
+
 Mlp::Mlp(Parameters& parameters, const std::string& name, const MlpShape& shape) : shape_(shape) {
   std::vector<std::int64_t> widths = shape.hidden;
   if (shape.output > 0) widths.push_back(shape.output);

@@ -1,6 +1,7 @@
 // A multi-layer perceptron.
 #pragma once
 
+#include <gibbsite/core/options.h>
 #include <gibbsite/nn/operations.h>
 #include <gibbsite/nn/parameters.h>
 
@@ -20,6 +21,21 @@ struct MlpShape {
   /// 0.
   enum class Initial { kUniform, kNormal, kGlorot };
   Initial initial = Initial::kUniform;
+};
+
+/// Settings of a perceptron that is a part of something.
+struct MlpOptions {
+  std::vector<std::int64_t> hidden = {256, 256};
+  std::string activation = "tanh";
+  std::string initial = "uniform";
+  void declare(OptionVisitor& o) {
+    o.option("hidden", hidden, "widths of the hidden layers; none: an affine map", at_least(1));
+    o.option("activation", activation, "nonlinearity of every hidden layer", activation_names());
+    o.option("initial", initial,
+             "first weights: uniform in ±1/√inputs, or in ±√(6/(inputs + outputs)) with biases of 0",
+             {"uniform", "glorot"});
+  }
+  MlpShape shape(std::int64_t input, std::int64_t output) const;
 };
 
 class Mlp {

@@ -306,6 +306,9 @@ Tensor concatenate(const Tensor& a, const Tensor& b) { return at::cat({a, b}, 1)
 Jet concatenate(const Jet& a, const Jet& b) { return a.with(at::cat({a.c, b.c}, 1)); }
 Stock concatenate(const Stock& a, const Stock& b) { return {at::cat({a.t, b.t}, 1)}; }
 
+Tensor scaled(const Tensor& x, double factor) { return factor == 1 ? x : x * factor; }
+Jet scaled(const Jet& x, double factor) { return factor == 1 ? x : x * factor; }
+Stock scaled(const Stock& x, double factor) { return {x.t * factor}; }
 Tensor plus(const Tensor& a, const Tensor& b) { return a + b; }
 Jet plus(const Jet& a, const Jet& b) { return a + b; }
 Stock plus(const Stock& a, const Stock& b) { return {a.t + b.t}; }

@@ -70,6 +70,11 @@ Tensor concatenate(const Tensor& a, const Tensor& b);
 Jet concatenate(const Jet& a, const Jet& b);
 Stock concatenate(const Stock& a, const Stock& b);
 
+/// Times a number.
+Tensor scaled(const Tensor& x, double factor);
+Jet scaled(const Jet& x, double factor);
+Stock scaled(const Stock& x, double factor);
+
 /// Elementwise sum, product, square; a constant added to slice 0.
 Tensor plus(const Tensor& a, const Tensor& b);
 Jet plus(const Jet& a, const Jet& b);

@@ -1,36 +1,41 @@
+#include <gibbsite/calculus/activation.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/objective/autoencoder.h>
 #include <gibbsite/objective/entropy.h>
+#include <gibbsite/objective/mean_discrepancy.h>
 #include <gibbsite/objective/support.h>
 #include <torch/types.h>
 
 namespace gibbsite {
 namespace {
 
+// Codes of a batch, [L, B, K], and the surrogate of their divergence from the prior, 0-dim.
+struct Encoded {
+  Tensor h, divergence;
+  NamedTensors log = {};
+};
+using Encode = std::function<Encoded(const Tensor& v, Rng& rng)>;
+
 class Autoencoder : public Objective {
  public:
-  Autoencoder(const AutoencoderOptions& options, const LatentParts& latent, EntropyScore score)
-      : options_(options),
-        encoder_(*latent.encoder),
-        decoder_(*latent.decoder),
-        prior_(*latent.prior),
-        score_(std::move(score)) {}
+  Autoencoder(const AutoencoderOptions& options, const Decoder& decoder, Encode encode)
+      : options_(options), decoder_(decoder), encode_(std::move(encode)) {}
 
   Loss operator()(const Batch& batch, Rng& rng) const override {
-    const Tensor h = encoder_.sample(batch.x, options_.particles, rng);
-    const Tensor reconstruction = error(batch.x, h.narrow(0, 0, 1)).mean();
-    const Tensor prior = prior_.energy(h).mean();
-    const Tensor entropy = negative_entropy_surrogate(h, score_(batch.x, h, rng)).mean();
-    return plain_loss(reconstruction + options_.regularisation * (prior + entropy),
-                      {{"reconstruction", reconstruction.detach()}, {"prior", prior.detach()}});
+    const Encoded codes = encode_(batch.x, rng);
+    const Tensor reconstruction = error(batch.x, codes.h.narrow(0, 0, 1)).mean();
+    NamedTensors log = {{"reconstruction", reconstruction.detach()}};
+    if (codes.log.empty())
+      log.emplace_back("divergence", codes.divergence.detach());
+    else
+      log.insert(log.end(), codes.log.begin(), codes.log.end());
+    return plain_loss(reconstruction + options_.regularisation * codes.divergence, std::move(log));
   }
 
  private:
   AutoencoderOptions options_;
-  const Posterior& encoder_;
   const Decoder& decoder_;
-  const LatentPrior& prior_;
-  EntropyScore score_;
+  Encode encode_;
 
   /// h: [1, B, K] -> [B].
   Tensor error(const Tensor& v, const Tensor& h) const {
@@ -39,19 +44,102 @@ class Autoencoder : public Objective {
   }
 };
 
+// log sigmoid(logit) = -softplus(-logit).
+Tensor minus_log_sigmoid(const Tensor& logit) { return activate(Activation::kSoftplus, -logit); }
+
+EntropyScore entropy_score(const AutoencoderOptions& options, const LatentParts& latent) {
+  if (latent.score) return network_entropy_score(*latent.score);
+  if (!latent.estimator)
+    throw RequestError("objective", "autoencoder needs a score network of codes or a kernel estimator");
+  if (latent.prior->manifold())
+    throw RequestError("estimator", "kernel estimators know nothing of manifolds", "a [score] of codes");
+  if (!options.aggregate && options.particles < 2)
+    throw RequestError("objective.particles", "a kernel estimator needs at least two codes per example",
+                       "or objective.aggregate = true");
+  return kernel_entropy_score(*latent.estimator, options.aggregate);
+}
+
+Encode by_score(const AutoencoderOptions& options, const LatentParts& latent) {
+  return [latent, particles = options.particles, score = entropy_score(options, latent)](const Tensor& v, Rng& rng) {
+    const Tensor h = latent.encoder->sample(v, particles, rng), prior = latent.prior->energy(h).mean();
+    const Tensor entropy = negative_entropy_surrogate(h, score(v, h, rng)).mean();
+    return Encoded{h, prior + entropy, {{"prior", prior.detach()}}};
+  };
+}
+
+Encode in_closed_form(const AutoencoderOptions& options, const LatentParts& latent) {
+  if (!latent.encoder->has_divergence())
+    throw RequestError("objective.divergence", "the law of this encoder's codes has no formula",
+                       "divergence = \"score\"");
+  return [latent, particles = options.particles](const Tensor& v, Rng& rng) {
+    const DrawWithDivergence drawn = *latent.encoder->sample_with_divergence(v, particles, rng);
+    return Encoded{drawn.h, drawn.divergence.mean()};
+  };
+}
+
+Encode by_critic(const AutoencoderOptions& options, const LatentParts& latent) {
+  if (!latent.score) throw RequestError("objective", "an adversarial divergence needs a critic of codes, [score]");
+  require_code_energy(*latent.score, "an adversarial divergence");
+  return [latent, particles = options.particles](const Tensor& v, Rng& rng) {
+    const Tensor h = latent.encoder->sample(v, particles, rng);
+    const Tensor logit = -latent.score->energy_given(v).value(h.flatten(0, 1));
+    return Encoded{h, minus_log_sigmoid(logit).mean()};
+  };
+}
+
+Encode by_discrepancy(const AutoencoderOptions& options, const LatentParts& latent) {
+  return [latent, particles = options.particles](const Tensor& v, Rng& rng) {
+    const Tensor h = latent.encoder->sample(v, particles, rng), codes = h.flatten(0, 1);
+    return Encoded{h, mean_discrepancy(latent.prior->sample(codes.size(0), codes, rng), codes)};
+  };
+}
+
+class LatentAdversarial : public Objective {
+ public:
+  LatentAdversarial(const AdversarialOptions& options, const LatentParts& latent)
+      : options_(options), encoder_(*latent.encoder), prior_(*latent.prior), score_(*latent.score) {}
+
+  Loss operator()(const Batch& batch, Rng& rng) const override {
+    Tensor codes, draws;
+    {
+      const torch::NoGradGuard no_grad;
+      codes = encoder_.sample(batch.x, 1, rng).select(0, 0);
+      draws = prior_.sample(codes.size(0), codes, rng);
+    }
+    const ScalarFunction energy = score_.energy_given(batch.x);
+    const Tensor of_prior = -energy.value(draws), of_codes = -energy.value(codes);
+    const double least = 1e-7;
+    Tensor loss = -(of_prior.sigmoid() + least).log().mean() - ((-of_codes).sigmoid() + least).log().mean();
+    if (options_.magnitude > 0) loss = loss + 2 * options_.magnitude * of_codes.square().mean();
+    return plain_loss(loss);
+  }
+
+ private:
+  AdversarialOptions options_;
+  const Posterior& encoder_;
+  const LatentPrior& prior_;
+  const LatentScore& score_;
+};
+
 }  // namespace
 
 std::unique_ptr<Objective> make_autoencoder(const AutoencoderOptions& options, const ObjectiveParts& parts) {
   const LatentParts& latent = parts.latent;
   if (!latent.encoder || !latent.decoder || !latent.prior)
     throw RequestError("objective", "autoencoder needs an encoder, a decoder and a prior");
-  if (latent.score) return std::make_unique<Autoencoder>(options, latent, network_entropy_score(*latent.score));
-  if (!latent.estimator)
-    throw RequestError("objective", "autoencoder needs a score network of codes or a kernel estimator");
-  if (!options.aggregate && options.particles < 2)
-    throw RequestError("objective.particles", "a kernel estimator needs at least two codes per example",
-                       "or objective.aggregate = true");
-  return std::make_unique<Autoencoder>(options, latent, kernel_entropy_score(*latent.estimator, options.aggregate));
+  const auto encode = options.divergence == "score"         ? by_score
+                      : options.divergence == "closed_form" ? in_closed_form
+                      : options.divergence == "adversarial" ? by_critic
+                                                            : by_discrepancy;
+  return std::make_unique<Autoencoder>(options, *latent.decoder, encode(options, latent));
+}
+
+std::unique_ptr<Objective> make_latent_adversarial(const AdversarialOptions& options, const ObjectiveParts& parts) {
+  const LatentParts& latent = parts.latent;
+  if (!latent.encoder || !latent.prior || !latent.score)
+    throw RequestError("objective", "latent_adversarial needs an encoder, a prior and a critic of codes");
+  require_code_energy(*latent.score, "latent_adversarial");
+  return std::make_unique<LatentAdversarial>(options, latent);
 }
 
 }  // namespace gibbsite

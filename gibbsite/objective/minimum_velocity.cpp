@@ -114,21 +114,34 @@ class MinimumVelocity : public Objective {
     if (options.form == "limit" && options.dynamics != "svgd") require_jet(energy_.has_jet(), options.derivative);
   }
   Loss operator()(const Batch& batch, Rng& rng) const override {
-    const ScalarFunction energy = scalar_function(energy_);
-    Tensor moved;
-    const Tensor terms = minimum_velocity_terms(options_, energy, manifold_, batch.x, rng, {}, &moved);
-    Tensor loss = terms.mean();
-    if (options_.magnitude > 0) {
-      const Tensor here = energy.value(batch.x).square().mean();
-      loss = loss + options_.magnitude * (here + (moved.defined() ? energy.value(moved).square().mean() : here));
-    }
-    return plain_loss(loss);
+    return plain_loss(minimum_velocity_loss(options_, scalar_function(energy_), manifold_, batch.x, rng));
   }
   bool needs_second_derivative() const override { return true; }
 
  private:
   MinimumVelocityOptions options_;
   const Energy& energy_;
+  std::shared_ptr<const Manifold> manifold_;
+};
+
+class LatentMinimumVelocity : public Objective {
+ public:
+  LatentMinimumVelocity(const MinimumVelocityOptions& options, const LatentParts& latent)
+      : options_(options), encoder_(*latent.encoder), score_(*latent.score), manifold_(latent.prior->manifold()) {}
+  Loss operator()(const Batch& batch, Rng& rng) const override {
+    Tensor h;
+    {
+      const torch::NoGradGuard no_grad;
+      h = encoder_.sample(batch.x, 1, rng).select(0, 0);
+    }
+    return plain_loss(minimum_velocity_loss(options_, score_.energy_given(batch.x), manifold_, h, rng));
+  }
+  bool differentiates_score() const override { return true; }
+
+ private:
+  MinimumVelocityOptions options_;
+  const Posterior& encoder_;
+  const LatentScore& score_;
   std::shared_ptr<const Manifold> manifold_;
 };
 
@@ -143,8 +156,26 @@ Tensor minimum_velocity_terms(const MinimumVelocityOptions& options, const Scala
   return options.scale == "paper" ? terms : 0.5 * terms;
 }
 
+Tensor minimum_velocity_loss(const MinimumVelocityOptions& options, const ScalarFunction& energy,
+                             const std::shared_ptr<const Manifold>& manifold, const Tensor& x, Rng& rng) {
+  Tensor moved;
+  const Tensor loss = minimum_velocity_terms(options, energy, manifold, x, rng, {}, &moved).mean();
+  if (options.magnitude == 0) return loss;
+  const Tensor here = energy.value(x).square().mean();
+  return loss + options.magnitude * (here + (moved.defined() ? energy.value(moved).square().mean() : here));
+}
+
 std::unique_ptr<Objective> make_minimum_velocity(const MinimumVelocityOptions& options, const ObjectiveParts& parts) {
   return std::make_unique<MinimumVelocity>(options, parts);
+}
+
+std::unique_ptr<Objective> make_latent_minimum_velocity(const MinimumVelocityOptions& options,
+                                                        const ObjectiveParts& parts) {
+  const LatentParts& latent = parts.latent;
+  if (!latent.encoder || !latent.prior || !latent.score)
+    throw RequestError("objective", "latent_mvl needs an encoder, a prior and a score network of codes");
+  require_code_energy(*latent.score, "latent_mvl");
+  return std::make_unique<LatentMinimumVelocity>(options, latent);
 }
 
 }  // namespace gibbsite

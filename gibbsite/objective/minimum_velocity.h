@@ -77,7 +77,16 @@ Tensor minimum_velocity_terms(const MinimumVelocityOptions& options, const Scala
                               const std::shared_ptr<const Manifold>& manifold, const Tensor& x, Rng& rng,
                               const Tensor& log_density = {}, Tensor* moved = nullptr);
 
+/// The mean of the terms and the penalty on the level of the energy.
+Tensor minimum_velocity_loss(const MinimumVelocityOptions& options, const ScalarFunction& energy,
+                             const std::shared_ptr<const Manifold>& manifold, const Tensor& x, Rng& rng);
+
 /// Needs an energy.
 std::unique_ptr<Objective> make_minimum_velocity(const MinimumVelocityOptions& options, const ObjectiveParts& parts);
+
+/// The same of the codes of an encoder, one per example, drawn anew and frozen, for a score of codes that is the gradient of
+/// an energy; on the manifold of the prior (section 5, Eqs. 20 and 21). Needs all three, and trains the score.
+std::unique_ptr<Objective> make_latent_minimum_velocity(const MinimumVelocityOptions& options,
+                                                        const ObjectiveParts& parts);
 
 }  // namespace gibbsite

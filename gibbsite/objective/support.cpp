@@ -26,6 +26,13 @@ const LatentParts& require_latent(const ObjectiveParts& parts, const char* objec
   return parts.latent;
 }
 
+void require_code_energy(const LatentScore& score, const char* objective) {
+  if (!score.has_energy())
+    throw RequestError("score.form",
+                       fmt::format("{} needs a score of codes that is the gradient of an energy", objective),
+                       "score.form = \"inner_product\"");
+}
+
 Fit fit(const Energy& energy, const Tensor& x, const FitProblem& problem, const Rng& rng) {
   Rng own = rng.stream("fit");
   return energy.fit(x, problem, own);

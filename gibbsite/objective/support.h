@@ -18,6 +18,9 @@ std::shared_ptr<const Score> require_score(const ObjectiveParts& parts, const ch
 /// otherwise.
 const LatentParts& require_latent(const ObjectiveParts& parts, const char* objective);
 
+/// Throws RequestError naming the objective unless the score of codes is the gradient of an energy.
+void require_code_energy(const LatentScore& score, const char* objective);
+
 /// The energy fitted for a problem, with numbers from stream "fit" of rng.
 Fit fit(const Energy& energy, const Tensor& x, const FitProblem& problem, const Rng& rng);
 

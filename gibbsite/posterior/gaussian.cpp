@@ -26,8 +26,13 @@ class Gaussian : public Posterior {
         moments_(make_(parameters_)),
         latent_size_(latent_size) {}
   Tensor sample(const Tensor& v, std::int64_t particles, Rng& rng) const override {
+    return draw(moments_(v), v, particles, rng);
+  }
+  std::optional<DrawWithDivergence> sample_with_divergence(const Tensor& v, std::int64_t particles,
+                                                           Rng& rng) const override {
     const Moments q = moments_(v);
-    return q.mean + q.deviation * rng.normal_particles({particles, v.size(0), latent_size_}, v);
+    const Tensor divergence = (0.5 * (q.mean.square() + q.deviation.square() - 1) - q.deviation.log()).sum(-1);
+    return DrawWithDivergence{draw(q, v, particles, rng), divergence};
   }
   Tensor log_prob(const Tensor& v, const Tensor& h) const override {
     const Moments q = moments_(v);
@@ -35,6 +40,7 @@ class Gaussian : public Posterior {
     return -0.5 * ((h - q.mean) / q.deviation).square().sum(-1) - q.deviation.log().sum(-1) - constant;
   }
   bool has_log_prob() const override { return true; }
+  bool has_divergence() const override { return true; }
   std::optional<PosteriorMoments> moments(const Tensor& v) const override {
     const Moments q = moments_(v);
     return PosteriorMoments{q.mean, q.deviation.square()};
@@ -50,6 +56,10 @@ class Gaussian : public Posterior {
   MakeMoments make_;
   MomentsOf moments_;
   std::int64_t latent_size_;
+
+  Tensor draw(const Moments& q, const Tensor& v, std::int64_t particles, Rng& rng) const {
+    return q.mean + q.deviation * rng.normal_particles({particles, v.size(0), latent_size_}, v);
+  }
 };
 
 constexpr std::int64_t kSide = 3, kStride = 2, kPadding = 1;
@@ -91,11 +101,8 @@ struct ConvMoments {
 
 std::unique_ptr<Posterior> make_gaussian_posterior(const GaussianPosteriorOptions& options,
                                                    const LatentContext& context) {
-  MlpShape shape;
-  shape.input = event_size(context.event);
-  shape.hidden = options.hidden;
-  shape.output = 2 * context.latent_size;
-  shape.activation = activation_from_name(options.activation);
+  require_flat_codes(context, "gaussian");
+  const MlpShape shape = options.shape(event_size(context.event), 2 * context.latent_size);
   const auto make = [shape, size = context.latent_size,
                      exponential = options.deviation == "exp"](Parameters& parameters) -> MomentsOf {
     return [body = Mlp(parameters, "encoder", shape), size, exponential](const Tensor& v) {
@@ -108,6 +115,7 @@ std::unique_ptr<Posterior> make_gaussian_posterior(const GaussianPosteriorOption
 
 std::unique_ptr<Posterior> make_conv_gaussian_posterior(const ConvGaussianPosteriorOptions& options,
                                                         const LatentContext& context) {
+  require_flat_codes(context, "gaussian_conv");
   const std::int64_t factor = std::int64_t{1} << options.stages;
   if (context.event.size() != 3 || context.event[1] % factor != 0 || context.event[2] % factor != 0)
     throw RequestError("encoder", fmt::format("{} stages need images [C, H, W] with sides that divide by {}, not {}",

@@ -3,19 +3,17 @@
 
 #include <gibbsite/calculus/activation.h>
 #include <gibbsite/model/gaussian_latent.h>
+#include <gibbsite/nn/mlp.h>
 #include <gibbsite/posterior/posterior.h>
 
 #include <vector>
 
 namespace gibbsite {
 
-struct GaussianPosteriorOptions {
-  std::vector<std::int64_t> hidden = {256, 256};
-  std::string activation = "tanh";
+struct GaussianPosteriorOptions : MlpOptions {
   std::string deviation = "softplus";
   void declare(OptionVisitor& o) {
-    o.option("hidden", hidden, "widths of the hidden layers; none: an affine map", at_least(1));
-    o.option("activation", activation, "nonlinearity of every hidden layer", activation_names());
+    MlpOptions::declare(o);
     o.option("deviation", deviation, "what makes the deviation of the network's second half", {"softplus", "exp"});
   }
 };

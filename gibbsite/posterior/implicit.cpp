@@ -11,11 +11,15 @@ namespace {
 template <class Body>
 class Implicit : public Posterior {
  public:
-  Implicit(Parameters parameters, Body body, std::int64_t noise, std::int64_t latent_size)
-      : parameters_(std::move(parameters)), body_(std::move(body)), noise_(noise), latent_size_(latent_size) {}
+  Implicit(Parameters parameters, Body body, std::int64_t noise, const LatentContext& context)
+      : parameters_(std::move(parameters)),
+        body_(std::move(body)),
+        noise_(noise),
+        latent_size_(context.latent_size),
+        manifold_(context.manifold) {}
   Tensor sample(const Tensor& v, std::int64_t particles, Rng& rng) const override {
     const Tensor e = rng.normal_particles({particles, v.size(0), noise_}, v).flatten(0, 1);
-    return body_.forward(e, body_.condition(v)).view({particles, v.size(0), latent_size_});
+    return codes_on(manifold_, body_.forward(e, body_.condition(v))).view({particles, v.size(0), latent_size_});
   }
   torch::nn::Module& module() override { return parameters_.module(); }
   std::int64_t latent_size() const override { return latent_size_; }
@@ -24,14 +28,18 @@ class Implicit : public Posterior {
   Parameters parameters_;
   Body body_;
   std::int64_t noise_, latent_size_;
+  std::shared_ptr<const Manifold> manifold_;
 };
 
 class Deterministic : public Posterior {
  public:
-  Deterministic(Parameters parameters, std::function<Tensor(const Tensor&)> code, std::int64_t latent_size)
-      : parameters_(std::move(parameters)), code_(std::move(code)), latent_size_(latent_size) {}
+  Deterministic(Parameters parameters, std::function<Tensor(const Tensor&)> code, const LatentContext& context)
+      : parameters_(std::move(parameters)),
+        code_(std::move(code)),
+        latent_size_(context.latent_size),
+        manifold_(context.manifold) {}
   Tensor sample(const Tensor& v, std::int64_t particles, Rng&) const override {
-    return code_(v).unsqueeze(0).expand({particles, v.size(0), latent_size_});
+    return codes_on(manifold_, code_(v)).unsqueeze(0).expand({particles, v.size(0), latent_size_});
   }
   torch::nn::Module& module() override { return parameters_.module(); }
   std::int64_t latent_size() const override { return latent_size_; }
@@ -40,6 +48,7 @@ class Deterministic : public Posterior {
   Parameters parameters_;
   std::function<Tensor(const Tensor&)> code_;
   std::int64_t latent_size_;
+  std::shared_ptr<const Manifold> manifold_;
 };
 
 }  // namespace
@@ -48,19 +57,15 @@ std::unique_ptr<Posterior> make_implicit_posterior(const ImplicitPosteriorOption
                                                    const LatentContext& context) {
   if (options.hidden.empty()) throw RequestError("encoder.hidden", "an MLP needs at least one hidden layer");
   Parameters parameters(context.init, context.dtype, context.device);
-  MlpShape shape;
-  shape.input = event_size(context.event) + options.noise;
-  shape.hidden = options.hidden;
-  shape.output = context.latent_size;
-  shape.activation = activation_from_name(options.activation);
+  const MlpShape shape = options.shape(event_size(context.event) + options.noise, context.latent_size);
   if (options.noise == 0) {
     const auto code = [body = Mlp(parameters, "encoder", shape)](const Tensor& v) {
       return body.forward(v.flatten(1));
     };
-    return std::make_unique<Deterministic>(parameters, code, context.latent_size);
+    return std::make_unique<Deterministic>(parameters, code, context);
   }
   ConditionedMlp body(parameters, "encoder", shape, event_size(context.event));
-  return std::make_unique<Implicit<ConditionedMlp>>(parameters, std::move(body), options.noise, context.latent_size);
+  return std::make_unique<Implicit<ConditionedMlp>>(parameters, std::move(body), options.noise, context);
 }
 
 std::unique_ptr<Posterior> make_conv_implicit_posterior(const ConvImplicitPosteriorOptions& options,
@@ -78,9 +83,9 @@ std::unique_ptr<Posterior> make_conv_implicit_posterior(const ConvImplicitPoster
   ConvEncoder body(parameters, "encoder", shape);
   if (options.noise == 0) {
     const auto code = [body](const Tensor& v) { return body.of_image(v); };
-    return std::make_unique<Deterministic>(parameters, code, context.latent_size);
+    return std::make_unique<Deterministic>(parameters, code, context);
   }
-  return std::make_unique<Implicit<ConvEncoder>>(parameters, std::move(body), options.noise, context.latent_size);
+  return std::make_unique<Implicit<ConvEncoder>>(parameters, std::move(body), options.noise, context);
 }
 
 }  // namespace gibbsite

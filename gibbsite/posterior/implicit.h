@@ -1,21 +1,20 @@
-// h = f(v, e), e ~ N(0, I): a law that can be sampled and has no density formula. Without noise h is a function of v.
+// h = f(v, e), e ~ N(0, I): a law that can be sampled and has no density formula. Without noise h is a function of v. Codes on a
+// manifold are what f gives, put onto it.
 #pragma once
 
 #include <gibbsite/calculus/activation.h>
+#include <gibbsite/nn/mlp.h>
 #include <gibbsite/posterior/posterior.h>
 
 #include <vector>
 
 namespace gibbsite {
 
-struct ImplicitPosteriorOptions {
+struct ImplicitPosteriorOptions : MlpOptions {
   std::int64_t noise = 32;
-  std::vector<std::int64_t> hidden = {256, 256};
-  std::string activation = "tanh";
   void declare(OptionVisitor& o) {
     o.option("noise", noise, "size of e, joined to v; 0: a deterministic code", at_least(0));
-    o.option("hidden", hidden, "widths of the hidden layers", at_least(1));
-    o.option("activation", activation, "nonlinearity of every hidden layer", activation_names());
+    MlpOptions::declare(o);
   }
 };
 

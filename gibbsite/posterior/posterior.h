@@ -16,6 +16,12 @@ struct PosteriorMoments {
   Tensor mean, variance;  ///< [B, K]
 };
 
+/// Draws, and the divergence of the law they come from.
+struct DrawWithDivergence {
+  Tensor h;           ///< [L, B, K]
+  Tensor divergence;  ///< [B], KL(q(h | v) ‖ p(h))
+};
+
 class Posterior {
  public:
   virtual ~Posterior() = default;
@@ -28,6 +34,14 @@ class Posterior {
   virtual bool has_log_prob() const { return false; }
   /// Mean and variance of every h_j, where they have formulas.
   virtual std::optional<PosteriorMoments> moments(const Tensor& /*v*/) const { return std::nullopt; }
+  /// sample() with the divergence from the standard law of its space, N(0, I) or the uniform law of its manifold, where that
+  /// has a formula.
+  virtual std::optional<DrawWithDivergence> sample_with_divergence(const Tensor& /*v*/, std::int64_t /*particles*/,
+                                                                   Rng& /*rng*/) const {
+    return std::nullopt;
+  }
+  /// Whether sample_with_divergence returns a value.
+  virtual bool has_divergence() const { return false; }
   /// Whether h lies in {0, 1}^K, so that log_prob is the logarithm of a mass. Samples may be relaxed into the cube.
   virtual bool discrete() const { return false; }
   /// The same law with `parameters`, by the names of module()'s, in place of its own and differentiable in them, so that

@@ -2,6 +2,7 @@
 #include <gibbsite/posterior/gaussian.h>
 #include <gibbsite/posterior/implicit.h>
 #include <gibbsite/posterior/posterior.h>
+#include <gibbsite/posterior/von_mises_fisher.h>
 
 namespace gibbsite {
 namespace {
@@ -22,6 +23,7 @@ const Table<MakePosterior>& posterior_table() {
       {"gaussian", "N(mean(v), diag deviation(v)²) by a network", "Kingma and Welling 2014", from_config<GaussianPosteriorOptions, make_gaussian_posterior>, describe_options<GaussianPosteriorOptions>, Settings::table({{"hidden", Settings::array({Settings(4)})}})},
       {"gaussian_conv", "the same by strided convolutions of an image", "VaGES, Table 1", from_config<ConvGaussianPosteriorOptions, make_conv_gaussian_posterior>, describe_options<ConvGaussianPosteriorOptions>, Settings::table({{"filters", Settings(2)}, {"stages", Settings(1)}})},
       {"bernoulli", "independent binary variables with logits by a network, relaxed by Gumbel-softmax", "VaGES, section 4.1; Jang et al. 2017", from_config<BernoulliPosteriorOptions, make_bernoulli_posterior>, describe_options<BernoulliPosteriorOptions>},
+      {"von_mises_fisher", "vMF(mean(v), κ(v)) on a sphere, by a network", "Davidson et al. 2018; minimum velocity learning, Table 1", from_config<VonMisesFisherPosteriorOptions, make_von_mises_fisher_posterior>, describe_options<VonMisesFisherPosteriorOptions>, Settings::table({{"hidden", Settings::array({Settings(4)})}})},
       // clang-format on
   };
   return table;

@@ -1,14 +1,12 @@
 #include <fmt/format.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/core/text.h>
-#include <gibbsite/metric/latent_ais.h>
 #include <gibbsite/objective/entropy.h>
+#include <gibbsite/recipe/autoencoder_study.h>
 #include <gibbsite/recipe/implicit_autoencoder.h>
 #include <gibbsite/recipe/parse.h>
-#include <gibbsite/recipe/sample.h>
 #include <gibbsite/recipe/step_cost.h>
 #include <gibbsite/recipe/train.h>
-#include <gibbsite/report/image.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/nn/module.h>
 #include <torch/types.h>
@@ -70,19 +68,11 @@ const Family& wasserstein() {
   return family;
 }
 
-struct Evaluation : LatentAisOptions {
-  std::int64_t images = 10000;
-  void declare(OptionVisitor& o) {
-    o.option("images", images, "test images, the first", at_least(2));
-    LatentAisOptions::declare(o);
-  }
-};
-
 struct Scale {
   std::vector<std::string> set;
   std::int64_t particles;  // of kernel estimates per image
   std::int64_t batch, rounds;
-  Evaluation evaluation;
+  LikelihoodOptions evaluation;
 };
 
 Scale scale_of(const std::string& name, const Family& family) {
@@ -132,12 +122,10 @@ class Runner {
     std::vector<std::string> slugs, asked = context.set, set;
     for (const Method& method : kMethods) slugs.emplace_back(method.slug);
     only_ = take_method(asked, slugs);
-    Config evaluation = Config::table();
+    scale_.evaluation = take_likelihood_options(asked, scale_.evaluation);
     for (const std::string& assignment : asked) {
       if (assignment.rfind("particles=", 0) == 0)
         scale_.particles = parse_value(assignment.substr(10), "--set particles").integer();
-      else if (assignment.rfind("evaluation.", 0) == 0)
-        apply_override(evaluation, assignment.substr(11));
       else
         set.push_back(assignment);
     }
@@ -145,8 +133,6 @@ class Runner {
     timing.batch_size = scale_.batch;
     timing.rounds = scale_.rounds;
     timing_ = take_experiment_options(set, timing);
-    scale_.evaluation = read_options<Evaluation>(evaluation, "evaluation", scale_.evaluation);
-    evaluation.require_all_read("evaluation");
     scale_.set.insert(scale_.set.end(), set.begin(), set.end());
     dataset_ = load_recipe(find_recipe(family.recipe), scale_.set).at_table("data").find("name")->string();
   }
@@ -190,17 +176,6 @@ class Runner {
     return request;
   }
 
-  Row row(const std::string& method, const char* metric, const Estimate& estimate, const char* unit) const {
-    Row made;
-    made.method = method;
-    made.dataset = dataset_;
-    made.metric = metric;
-    made.value = estimate.value;
-    made.standard_error = estimate.standard_error;
-    made.unit = unit;
-    return made;
-  }
-
   // Trains one method, or goes on where an interrupted call stopped, and measures it.
   void measure(const Method& method) {
     ports_.logger->info(fmt::format("{}: training", method.slug));
@@ -209,39 +184,13 @@ class Runner {
     const Parts model = load_run(RunDirectory::open(request.out), {}, true, context_.path, *ports_.logger);
     model.freeze();
 
-    const Evaluation& evaluation = scale_.evaluation;
-    const Tensor test = model.data->prepared(model.data->splits.test, "test", model.dtype);
-    const Tensor v = test.narrow(0, 0, std::min(evaluation.images, test.size(0)));
-    const std::unique_ptr<LatentEnergy> joint = make_decoder_energy(*model.decoder, *model.prior);
-    ports_.logger->info(fmt::format("{}: likelihood of {} images", method.slug, v.size(0)));
-    const LatentAisResult found =
-        latent_annealed_importance(*joint, *model.prior, v, evaluation, model.rng("ais"), ports_);
-    const Estimate nll = mean_estimate(-found.log_likelihood);
-    std::vector<Row> rows = {row(method.slug, "nll", nll, "nats"),
-                             row(method.slug, "ess", mean_estimate(found.effective), "chains")};
+    MeasuredLikelihood measured = measure_likelihood(model, method.slug, dataset_, scale_.evaluation, ports_);
     const auto published = family_.published.find(method.slug);
-    if (published != family_.published.end()) rows[0].published = published->second.nll;
-    for (Row& made : rows) {
-      made.settings["images"] = static_cast<double>(v.size(0));
-      made.settings["chains"] = static_cast<double>(evaluation.chains);
-      made.settings["temperatures"] = static_cast<double>(evaluation.temperatures);
-    }
-    context_.add(rows);
-    outcome_.summary.push_back(fmt::format("{}: NLL {} nats on {} images, acceptance {:.2f}, {:.1f} of {} chains count",
-                                           method.slug, format_estimate(nll.value, nll.standard_error), v.size(0),
-                                           found.acceptance, rows[1].value, evaluation.chains));
-    ports_.logger->info(outcome_.summary.back());
-    picture(method, model);
-  }
-
-  void picture(const Method& method, const Parts& model) {
-    constexpr std::int64_t kSamples = 64;
-    const std::string file = fmt::format("{}/{}/samples.png", context_.directory, method.slug);
-    GridStyle style;
-    style.scale = 2;
-    write_image_grid(file, draw(model, kSamples, model.rng("samples"), ports_).x, style);
+    if (published != family_.published.end()) measured.rows[0].published = published->second.nll;
+    context_.add(measured.rows);
+    outcome_.summary.push_back(measured.summary);
     outcome_.pictures.push_back(
-        read_picture(file, fmt::format("{}: means of v given codes of the prior", method.slug)));
+        decoded_picture(model, fmt::format("{}/{}/samples.png", context_.directory, method.slug), method.slug, ports_));
   }
 
   // The update of the score alone: codes, loss, gradients, optimiser; with kernels codes and estimate.

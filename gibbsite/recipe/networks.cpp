@@ -1,11 +1,14 @@
 #include <fmt/format.h>
 #include <gibbsite/core/error.h>
+#include <gibbsite/manifold/sphere.h>
 #include <gibbsite/posterior/corrected.h>
 #include <gibbsite/posterior/variational_score.h>
 #include <gibbsite/recipe/named_table.h>
 #include <gibbsite/recipe/networks.h>
 #include <torch/nn/module.h>
 #include <torch/types.h>
+
+#include <cmath>
 
 namespace gibbsite {
 namespace {
@@ -66,14 +69,29 @@ void make_latent_energy(const Config& recipe, const MakeContext& context, Networ
 void make_autoencoder(const Config& recipe, const MakeContext& context, Networks& made, Config& resolved) {
   struct Latent {
     std::int64_t size = 32;
-    void declare(OptionVisitor& o) { o.option("size", size, "numbers of a code", at_least(1)); }
+    std::string space = "euclidean";
+    bool rescale = true;
+    void declare(OptionVisitor& o) {
+      o.option("size", size, "dimension of a code", at_least(1));
+      o.option("space", space,
+               "where codes live: N(0, I) in Euclidean space, or uniform on a sphere, with one coordinate more",
+               {"euclidean", "sphere"});
+      o.only_if(space == "sphere")
+          .option("rescale", rescale, "decoders and energies take codes times the root of their width");
+    }
   };
   const auto latent = read_options<Latent>(recipe.at_table("latent"), "latent");
   resolved.set("latent", echoed(latent));
-  const auto own = [&](const char* part) { return latent_context(context(fmt::format("init/{}", part)), latent.size); };
+  made.prior =
+      latent.space == "sphere" ? make_uniform_prior(make_sphere({latent.size})) : make_normal_prior(latent.size);
+  const auto own = [&](const char* part) {
+    LatentContext of_codes = latent_context(context(fmt::format("init/{}", part)), made.prior->size());
+    of_codes.manifold = made.prior->manifold();
+    if (of_codes.manifold && latent.rescale) of_codes.code_scale = std::sqrt(static_cast<double>(of_codes.latent_size));
+    return of_codes;
+  };
   made.encoder = make_part(posterior_table(), recipe, "encoder", own("encoder"), resolved);
   made.decoder = make_part(decoder_table(), recipe, "decoder", own("decoder"), resolved);
-  made.prior = make_normal_prior(latent.size);
   if (recipe.contains("score"))
     made.code_score = make_part(latent_score_table(), recipe, "score", own("score"), resolved);
   if (recipe.contains("estimator")) {

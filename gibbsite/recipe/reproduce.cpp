@@ -14,6 +14,7 @@
 #include <gibbsite/recipe/implicit_autoencoder.h>
 #include <gibbsite/recipe/interpolation.h>
 #include <gibbsite/recipe/manifold_density.h>
+#include <gibbsite/recipe/mvl_autoencoders.h>
 #include <gibbsite/recipe/ncsn_experiment.h>
 #include <gibbsite/recipe/nice_experiment.h>
 #include <gibbsite/recipe/out_of_distribution.h>
@@ -73,6 +74,11 @@ const std::vector<Experiment>& experiment_table() {
        "minimum velocity learning, Figure 1", reproduce_bias_variance},
       {"mvl/cd1", "one-step contrastive divergence with and without its control variate",
        "minimum velocity learning, section 3.3", reproduce_contrastive_step},
+      {"mvl/implicit-vae",
+       "variational auto-encoders of MNIST, explicit and implicit, with codes in Euclidean space and on spheres",
+       "minimum velocity learning, Table 1", reproduce_mvl_vae},
+      {"mvl/wae", "Wasserstein auto-encoders by minimum velocity learning, a critic or mean discrepancy",
+       "minimum velocity learning, Table 2", reproduce_mvl_wae},
       {"mvl/circle", "an energy on the circle", "minimum velocity learning, Figure 2", reproduce_circle},
       {"mvl/sphere", "an energy on the sphere", "minimum velocity learning, appendix E", reproduce_sphere},
       {"mvl/torus", "an energy of two angles", "beyond minimum velocity learning", reproduce_torus},

@@ -94,5 +94,19 @@ TEST(Rng, IntegersAndPermutations) {
   EXPECT_FALSE(torch::equal(p, torch::arange(1000)));
 }
 
+// Forks differ from one another and from their stream, keep rows apart and repeat.
+TEST(Rng, ForksAreStreamsOfTheirOwn) {
+  Rng rng(1, "s");
+  Rng first = rng.fork(), second = rng.fork();
+  const Tensor a = first.normal({4, 2}), b = second.normal({4, 2}), own = rng.normal({4, 2});
+  EXPECT_FALSE(torch::equal(a, b));
+  EXPECT_FALSE(torch::equal(a, own));
+  EXPECT_FALSE(torch::equal(b, own));
+  Rng rows = Rng(1, "s").at_row(2);
+  EXPECT_TRUE(torch::equal(rows.fork().normal({2, 2}), a.narrow(0, 2, 2)));
+  Rng later = Rng(1, "s").at_step(1);
+  EXPECT_FALSE(torch::equal(later.fork().normal({4, 2}), a));
+}
+
 }  // namespace
 }  // namespace gibbsite

@@ -1,3 +1,5 @@
+#include <gibbsite/manifold/sphere.h>
+#include <gibbsite/manifold/von_mises_fisher.h>
 #include <gibbsite/metric/latent_ais.h>
 #include <gtest/gtest.h>
 #include <torch/types.h>
@@ -47,6 +49,36 @@ TEST(LatentAis, BlocksStartAfreshAndRepeat) {
       latent_annealed_importance(*joint, *prior, v.narrow(0, 2, 1), options, Rng(1, "ais").at_row(2 * options.chains))
           .log_likelihood;
   EXPECT_NEAR(last[0].item<double>(), all[2].item<double>(), 1e-12);
+}
+
+// log p(v | h) = κ ⟨v, h⟩ with h uniform on a sphere: log p(v) = log C(0)/C(κ) of the von Mises–Fisher law, whatever v.
+class Aligned : public LatentEnergy {
+ public:
+  Aligned(double kappa, const LatentPrior& prior) : kappa_(kappa), prior_(prior) {}
+  using LatentEnergy::joint;
+  Tensor joint(const Tensor& v, const Tensor& h) const override { return prior_.energy(h) - kappa_ * (v * h).sum(-1); }
+
+ private:
+  double kappa_;
+  const LatentPrior& prior_;
+};
+
+TEST(LatentAis, GivesNormalisersOfVonMisesFisherLawsOnSpheres) {
+  for (const auto& [d, kappa] : std::vector<std::pair<std::int64_t, double>>{{2, 10.0}, {8, 1.0}, {8, 10.0}}) {
+    const auto prior = make_uniform_prior(make_sphere({d}));
+    const Aligned joint(kappa, *prior);
+    Rng rng(1, "v");
+    const Tensor v = prior->sample(2, torch::empty({0}, at::kDouble), rng);
+    LatentAisOptions options = quick();
+    options.chains = 1500;
+    options.temperatures = 300;
+    const LatentAisResult found = latent_annealed_importance(joint, *prior, v, options, Rng(1, "ais"));
+    const Tensor ends = vmf_log_normaliser(torch::tensor({1e-12, kappa}, at::kDouble), d + 1);
+    const double truth = (ends[0] - ends[1]).item<double>();
+    EXPECT_LT((found.log_likelihood - truth).abs().max().item<double>(), 0.02)
+        << d << " " << kappa << " " << truth << found.log_likelihood;
+    EXPECT_GT(found.acceptance, 0.6);
+  }
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
 // Decoders, scores of codes, priors.
 #include <gibbsite/core/error.h>
+#include <gibbsite/manifold/euclidean.h>
+#include <gibbsite/manifold/sphere.h>
 #include <gibbsite/model/conv_decoder.h>
 #include <gibbsite/model/conv_latent_score.h>
 #include <gibbsite/model/decoder.h>
@@ -163,6 +165,84 @@ TEST(LatentScoreTable, Contract) {
     const auto same = entry.make(stock, context_for({1, 2, 2}, 3));
     EXPECT_TRUE(at::allclose(same->given(v)->at(h, rng).value, value, 1e-12, 1e-12)) << entry.name;
   }
+}
+
+// In every form but "vector" the score is minus the gradient of an energy, whose jets are along h; parameters have gradients.
+TEST(LatentScoreTable, EnergiesOfCodes) {
+  for (const Entry<MakeLatentScore>& entry : latent_score_table())
+    for (const char* form : {"inner_product", "scalar"}) {
+      Config options = entry.smallest;
+      options.set("form", Config(form));
+      LatentContext context = context_for({1, 2, 2}, 3);
+      context.code_scale = 1.5;
+      auto score = entry.make(options, context);
+      ASSERT_TRUE(score->has_energy() && !score->has_jet()) << entry.name;
+      const Tensor v = Rng(1, "v").normal({4, 1, 2, 2}, at::kDouble), h = Rng(1, "h").normal({8, 3}, at::kDouble);
+      const ScalarFunction energy = score->energy_given(v);
+      const auto given = score->given(v);
+      Rng rng(1, "score");
+      const ScoreEval s = given->at(h, rng);
+      const Tensor u = Rng(2, "u").normal(h.sizes(), at::kDouble);
+      const double step = 1e-5;
+      const Tensor slope = (energy.value(h + step * u) - energy.value(h - step * u)) / (2 * step);
+      EXPECT_TRUE(at::allclose(-(s.value * u).sum(1), slope, 1e-6, 1e-8)) << entry.name << form;
+      const Jet jet = energy.jet(seed_jet(h, u, 2));
+      EXPECT_TRUE(at::allclose(jet.derivative(1), slope, 1e-6, 1e-8)) << entry.name << form;
+      const Tensor bend = (energy.value(h + 1e-4 * u) + energy.value(h - 1e-4 * u) - 2 * energy.value(h)) / 1e-8;
+      EXPECT_TRUE(at::allclose(jet.derivative(2), bend, 1e-5, 1e-6)) << entry.name << form;
+      int moved = 0;
+      for (const Tensor& g : torch::autograd::grad({s.pullback(u)}, score->module().parameters(), {}, {}, false, true))
+        moved += g.defined() && g.abs().max().item<double>() > 0;
+      EXPECT_GE(moved, 3) << entry.name << form;
+      const torch::NoGradGuard no_grad;
+      EXPECT_TRUE(torch::equal(score->given(v)->at(h, rng).value, s.value));
+    }
+  LatentContext context = context_for({1, 2, 2}, 3);
+  context.manifold = make_sphere({2});
+  EXPECT_THROW(make_conditional_mlp_score({}, context), RequestError);
+  EXPECT_FALSE(make_conditional_mlp_score({}, context_for({1, 2, 2}, 3))->has_energy());
+}
+
+// ⟨c, ψ(c)⟩ at c = scale · h, by hand for one hidden layer.
+TEST(LatentScore, InnerProductOfScaledCodes) {
+  LatentContext context = context_for({2}, 2);
+  context.code_scale = 3;
+  MlpLatentScoreOptions options;
+  options.hidden = {4};
+  options.form = "inner_product";
+  options.initial = "glorot";
+  const auto score = make_aggregate_mlp_score(options, context);
+  std::map<std::string, Tensor> p;
+  for (const auto& item : score->module().named_parameters()) p[item.key()] = item.value();
+  const Tensor h = Rng(1, "h").normal({5, 2}, at::kDouble), c = 3 * h;
+  EXPECT_EQ(p.at("body_layer1_bias").abs().max().item<double>(), 0);
+  const Tensor psi = (c.mm(p.at("body_layer1_weight").t())).tanh().mm(p.at("body_layer2_weight").t());
+  EXPECT_TRUE(at::allclose(score->energy_given(h).value(h), (c * psi).sum(1), 1e-12, 1e-12));
+}
+
+TEST(LatentPrior, UniformOnASphere) {
+  const auto prior = make_uniform_prior(make_sphere({2}));
+  EXPECT_EQ(prior->size(), 3);
+  EXPECT_TRUE(prior->manifold());
+  Rng rng(2, "prior");
+  const Tensor h = prior->sample(4000, torch::empty({0}, at::kDouble), rng);
+  EXPECT_TRUE(at::allclose(prior->energy(h), torch::full({4000}, std::log(4 * M_PI), at::kDouble), 1e-12, 1e-12));
+  EXPECT_EQ(prior->score(h).abs().max().item<double>(), 0);
+  // Each coordinate is uniform in [-1, 1].
+  EXPECT_NEAR(h.select(1, 0).square().mean().item<double>(), 1.0 / 3, 4 * std::sqrt(4.0 / 45 / 4000));
+  EXPECT_THROW(make_uniform_prior(make_euclidean({2})), RequestError);
+}
+
+// A decoder on a sphere takes codes of the size that its layers are made for.
+TEST(MlpDecoder, ScalesCodes) {
+  MlpDecoderOptions options;
+  options.hidden = {4};
+  LatentContext context = context_for({3}, 4);
+  const auto plain = make_mlp_decoder(options, context);
+  context.code_scale = 2;
+  const auto scaled = make_mlp_decoder(options, context);
+  const Tensor h = Rng(1, "h").normal({5, 4}, at::kDouble);
+  EXPECT_TRUE(at::allclose(scaled->mean(h), plain->mean(2 * h), 1e-12, 1e-12));
 }
 
 TEST(LatentScore, ConditionalOnesDependOnV) {

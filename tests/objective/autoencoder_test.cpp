@@ -1,12 +1,19 @@
 // Auto-encoders with codes that have no density formula, and the score matching of their codes.
 #include <gibbsite/core/error.h>
+#include <gibbsite/manifold/sphere.h>
+#include <gibbsite/model/mlp_decoder.h>
 #include <gibbsite/model/mlp_latent_score.h>
 #include <gibbsite/objective/autoencoder.h>
 #include <gibbsite/objective/entropy.h>
 #include <gibbsite/objective/latent_finite_difference.h>
 #include <gibbsite/objective/latent_score_matching.h>
+#include <gibbsite/objective/mean_discrepancy.h>
+#include <gibbsite/objective/minimum_velocity.h>
+#include <gibbsite/posterior/gaussian.h>
 #include <gibbsite/posterior/implicit.h>
 #include <gtest/gtest.h>
+
+#include <algorithm>
 
 #include "objective/objective_helpers.h"
 #include "posterior/linear_gaussian.h"
@@ -55,6 +62,31 @@ TEST(EntropySurrogate, HasTheGradientOfTheEntropy) {
   const Tensor terms = -(e.mm(torch::linalg_inv(a.detach()))).unsqueeze(2) * e.unsqueeze(1);
   const Tensor error = terms.std(0) / std::sqrt(static_cast<double>(rows));
   EXPECT_LT(((gradient(e) + truth).abs() / error).max().item<double>(), 4);
+}
+
+// Of a wrapped normal law on the circle, points of angle m + s e, the derivative in s by quadrature: over e of the
+// surrogate, and over the circle of the entropy.
+TEST(EntropySurrogate, OnTheCircleIsTheDerivativeByQuadrature) {
+  const auto circle = make_sphere({1});
+  const Tensor mean = torch::tensor({{std::cos(0.4), std::sin(0.4)}}, at::kDouble);
+  const auto entropy = [&](double deviation) {
+    const Cubature rule = circle->cubature(2000, 0);
+    const Tensor log_q = circle->log_wrapped_normal(mean, rule.points, deviation);
+    return -(rule.weights * log_q.exp() * log_q).sum().item<double>();
+  };
+  for (const double deviation : {0.5, 1.2, 2.0}) {
+    const Tensor s = torch::full({}, deviation, at::kDouble).requires_grad_(true);
+    const Tensor e = torch::linspace(-9, 9, 4001, at::kDouble);
+    const Tensor weight = (-0.5 * e.square()).exp() / std::sqrt(2 * M_PI) * (18.0 / 4000);
+    const Tensor angle = 0.4 + s * e, h = torch::stack({angle.cos(), angle.sin()}, 1);
+    const Tensor at = h.detach().requires_grad_(true);
+    const Tensor ambient =
+        torch::autograd::grad({circle->log_wrapped_normal(mean, at, deviation).sum()}, {at}, {}, {}, false)[0];
+    const Tensor surrogate = (weight * negative_entropy_surrogate(h, circle->gradient(h.detach(), ambient))).sum();
+    const double found = -torch::autograd::grad({surrogate}, {s})[0].item<double>();
+    const double truth = (entropy(deviation + 1e-4) - entropy(deviation - 1e-4)) / 2e-4;
+    EXPECT_NEAR(found, truth, 1e-7 * std::max(1.0, std::abs(truth))) << deviation;
+  }
 }
 
 // By kernels the same, for one law of all codes and for a law per example; the error is that of the estimator.
@@ -272,6 +304,178 @@ TEST(LatentObjectives, SayWhatTheyNeed) {
   AutoencoderOptions options;
   options.aggregate = true;
   EXPECT_NO_THROW(make_autoencoder(options, parts));
+}
+
+// With an encoder whose divergence has a formula, ELBO = log p(v | h) - KL at the very draws of the encoder.
+TEST(Autoencoder, ClosedFormDivergenceIsThatOfTheEncoder) {
+  LinearDecoder decoder(1.7, 0.4);
+  LatentContext context;
+  context.event = {1};
+  context.latent_size = 1;
+  context.dtype = at::kDouble;
+  GaussianPosteriorOptions encoding;
+  encoding.hidden = {4};
+  const auto encoder = make_gaussian_posterior(encoding, context);
+  const auto prior = make_normal_prior(1);
+  ObjectiveParts parts;
+  parts.latent = {encoder.get(), &decoder, prior.get(), nullptr, nullptr};
+  AutoencoderOptions options;
+  options.divergence = "closed_form";
+  options.regularisation = 3;
+  const Tensor v = Rng(1, "v").normal({5, 1}, at::kDouble);
+  Rng rng(9, "objective");
+  const Tensor h = encoder->sample(v, 1, rng);
+  const PosteriorMoments q = *encoder->moments(v);
+  const Tensor divergence = 0.5 * (q.mean.square() + q.variance - 1 - q.variance.log()).sum(1);
+  const Tensor truth = (-decoder.log_prob(v, h)[0] + 3 * divergence).mean();
+  const Loss loss = loss_at(*make_autoencoder(options, parts), v);
+  EXPECT_NEAR(loss.backward.item<double>(), truth.item<double>(), 1e-12);
+  EXPECT_LE(worst(gradients(loss.backward, encoder->module()), gradients(truth, encoder->module())), 1e-12);
+
+  LinearPosterior none(0.3, -0.2, 0.6);
+  parts.latent.encoder = &none;
+  EXPECT_THROW(make_autoencoder(options, parts), RequestError);
+}
+
+// A score of codes that is the gradient of an energy, on a sphere of dimension 2 or in the plane.
+struct CodesWithEnergy {
+  std::shared_ptr<const Manifold> manifold;
+  LatentContext context;
+  std::unique_ptr<Posterior> encoder;
+  std::unique_ptr<LatentScore> score;
+  std::unique_ptr<LatentPrior> prior;
+  ObjectiveParts parts;
+  explicit CodesWithEnergy(bool spherical, const char* name = "conditional_mlp") {
+    if (spherical) manifold = make_sphere({2});
+    context.event = {3};
+    context.latent_size = 3;
+    context.dtype = at::kDouble;
+    context.init = Rng(3, "init");
+    context.manifold = manifold;
+    context.code_scale = spherical ? std::sqrt(3.0) : 1;
+    ImplicitPosteriorOptions encoding;
+    encoding.hidden = {5};
+    encoding.noise = 2;
+    encoder = make_implicit_posterior(encoding, context);
+    score =
+        find_entry(latent_score_table(), "score", name, "")
+            .make(Config::table({{"hidden", Config::array({Config(6)})}, {"form", Config("inner_product")}}), context);
+    prior = spherical ? make_uniform_prior(manifold) : make_normal_prior(3);
+    parts.latent = {encoder.get(), nullptr, prior.get(), score.get(), nullptr};
+  }
+};
+
+// ‖grad E‖² - 2ΔE of the codes by the whole Hessian H: on a sphere of dimension d the Laplacian is tr H - xᵀHx - d ⟨x, ∇E⟩,
+// and the squared gradient loses ⟨x, ∇E⟩².
+TEST(LatentMinimumVelocity, EqualsTheFullHessianAndLeavesTheEncoderAlone) {
+  const Tensor v = Rng(1, "v").normal({4, 3}, at::kDouble);
+  for (const bool spherical : {false, true})
+    for (const char* name : {"conditional_mlp", "aggregate_mlp"}) {
+      const CodesWithEnergy codes(spherical, name);
+      Rng rng(9, "objective");
+      const Tensor h = codes.encoder->sample(v, 1, rng)[0].detach().requires_grad_(true);
+      const ScalarFunction energy = codes.score->energy_given(v);
+      const Tensor value = energy.value(h), g = torch::autograd::grad({value.sum()}, {h}, {}, true, true)[0];
+      Tensor squared = g.square().sum(1), laplacian = torch::zeros({4}, at::kDouble);
+      Tensor along = torch::zeros({4}, at::kDouble);
+      for (std::int64_t i = 0; i < 3; ++i) {
+        const Tensor row = torch::autograd::grad({g.select(1, i).sum()}, {h}, {}, true, true)[0];
+        laplacian = laplacian + row.select(1, i);
+        along = along + h.select(1, i).detach() * (row * h.detach()).sum(1);
+      }
+      if (spherical) {
+        const Tensor radial = (g * h.detach()).sum(1);
+        squared = squared - radial.square();
+        laplacian = laplacian - along - 2 * radial;
+      }
+      const Tensor level = value.square().mean();
+      const Tensor truth = (squared - 2 * laplacian).mean() + 0.3 * 2 * level;
+      const Evaluated expected = evaluated(truth, codes.score->module());
+      const auto objective =
+          find_entry(objective_table(), "objective", "latent_mvl", "")
+              .make(Config::table({{"exact", Config(true)}, {"magnitude", Config(0.3)}}), codes.parts);
+      const Evaluated found = evaluate(*objective, *codes.score, v);
+      EXPECT_NEAR(found.value, expected.value, 1e-10) << name << spherical;
+      EXPECT_LE(worst(found.gradients, expected.gradients), 1e-9) << name << spherical;
+      for (const Tensor& of_encoder : torch::autograd::grad({loss_at(*objective, v).backward},
+                                                            codes.encoder->module().parameters(), {}, {}, false, true))
+        EXPECT_FALSE(of_encoder.defined());
+    }
+  const Codes vector("conditional_mlp", small());
+  const auto prior = make_normal_prior(2);
+  ObjectiveParts parts;
+  parts.latent = {vector.encoder.get(), nullptr, prior.get(), vector.score.get(), nullptr};
+  EXPECT_THROW(make_latent_minimum_velocity({}, parts), RequestError);
+}
+
+// The critic's loss and the encoder's, from logits by hand.
+TEST(Adversarial, LossesOfCriticAndEncoder) {
+  const CodesWithEnergy codes(true);
+  const Tensor v = Rng(1, "v").normal({4, 3}, at::kDouble);
+  Rng rng(9, "objective");
+  const Tensor h = codes.encoder->sample(v, 1, rng)[0];
+  const Tensor draws = codes.prior->sample(4, h, rng);
+  const ScalarFunction energy = codes.score->energy_given(v);
+  const Tensor d_prior = 1 / (1 + energy.value(draws).exp()), d_codes = 1 / (1 + energy.value(h.detach()).exp());
+  const Tensor critic = -(d_prior + 1e-7).log().mean() - (1 - d_codes + 1e-7).log().mean() +
+                        2 * 0.1 * energy.value(h.detach()).square().mean();
+  const auto objective = find_entry(objective_table(), "objective", "latent_adversarial", "")
+                             .make(Config::table({{"magnitude", Config(0.1)}}), codes.parts);
+  const Evaluated expected = evaluated(critic, codes.score->module());
+  const Evaluated found = evaluate(*objective, *codes.score, v);
+  EXPECT_NEAR(found.value, expected.value, 1e-12);
+  EXPECT_LE(worst(found.gradients, expected.gradients), 1e-10);
+
+  const LatentContext& context = codes.context;
+  MlpDecoderOptions decoding;
+  decoding.hidden = {4};
+  const auto decoder = make_mlp_decoder(decoding, context);
+  ObjectiveParts parts = codes.parts;
+  parts.latent.decoder = decoder.get();
+  AutoencoderOptions options;
+  options.divergence = "adversarial";
+  options.regularisation = 10;
+  const Tensor bits = v.gt(0).to(at::kDouble);
+  Rng again(9, "objective");
+  const Tensor of_bits = codes.encoder->sample(bits, 1, again);
+  const Tensor fooled = -(1 / (1 + codes.score->energy_given(bits).value(of_bits[0]).exp())).log().mean();
+  const Tensor truth = -decoder->log_prob(bits, of_bits).mean() + 10 * fooled;
+  const Loss loss = loss_at(*make_autoencoder(options, parts), bits);
+  EXPECT_NEAR(loss.backward.item<double>(), truth.item<double>(), 1e-11);
+  EXPECT_LE(worst(gradients(loss.backward, codes.encoder->module()), gradients(truth, codes.encoder->module())), 1e-10);
+}
+
+// Pair by pair; nothing in the mean for equal laws, more the further apart.
+TEST(MeanDiscrepancy, PairByPair) {
+  const Tensor x = Rng(1, "x").normal({5, 2}, at::kDouble);
+  const Tensor y = (Rng(2, "y").normal({5, 2}, at::kDouble) + 0.5).requires_grad_(true);
+  const auto distance = [](const Tensor& a, const Tensor& b) { return (a - b).square().sum().item<double>(); };
+  std::vector<double> across, own;
+  for (int i = 0; i < 5; ++i)
+    for (int j = 0; j < 5; ++j) {
+      across.push_back(distance(x[i], y[j]));
+      own.push_back(distance(x[i], x[j]));
+    }
+  // The tenth of the largest: ten pairs of different points each way round make twenty.
+  std::sort(across.rbegin(), across.rend());
+  std::sort(own.rbegin(), own.rend());
+  const double s = across[9] + own[9];
+  double truth = 0;
+  for (int i = 0; i < 5; ++i)
+    for (int j = 0; j < 5; ++j) {
+      if (i != j) truth += (std::exp(-distance(x[i], x[j]) / (2 * s)) + std::exp(-distance(y[i], y[j]) / (2 * s))) / 20;
+      truth -= 2 * std::exp(-distance(x[i], y[j]) / (2 * s)) / 25;
+    }
+  const Tensor found = mean_discrepancy(x, y);
+  EXPECT_NEAR(found.item<double>(), truth, 1e-12);
+  // The gradient, through s too, is that of finite differences.
+  const Tensor gradient = torch::autograd::grad({found}, {y})[0];
+  Tensor moved = y.detach().clone();
+  moved[2][1] += 1e-6;
+  const double up = mean_discrepancy(x, moved).item<double>();
+  moved[2][1] -= 2e-6;
+  EXPECT_NEAR(gradient[2][1].item<double>(), (up - mean_discrepancy(x, moved).item<double>()) / 2e-6, 1e-7);
+  EXPECT_THROW(mean_discrepancy(x.narrow(0, 0, 1), y.narrow(0, 0, 1)), RequestError);
 }
 
 }  // namespace

@@ -192,6 +192,42 @@ TEST_F(NetworksOfRecipes, AutoencoderTrainsAndDecodes) {
   EXPECT_THROW(target_of(parts), RequestError);
 }
 
+// Codes on a sphere, whatever brings their law to the prior.
+TEST_F(NetworksOfRecipes, AutoencodersOnASphere) {
+  const std::vector<std::vector<std::string>> variants = {
+      {"score.form=inner_product", "phase.0.objective={name=\"latent_mvl\"}"},
+      {"score.form=scalar", "phase.0.objective={name=\"latent_adversarial\"}",
+       "phase.1.objective={name=\"autoencoder\", divergence=\"adversarial\"}", "encoder.noise=0"},
+      {"score.form=scalar", "phase.1.objective={name=\"autoencoder\", divergence=\"mmd\"}",
+       "phase.0.objective={name=\"latent_mvl\"}"},
+      {"encoder={name=\"von_mises_fisher\", hidden=[8]}", "score.form=scalar",
+       "phase.0.objective={name=\"latent_mvl\"}",
+       "phase.1.objective={name=\"autoencoder\", divergence=\"closed_form\"}"}};
+  for (std::vector<std::string> set : variants) {
+    set.emplace_back("latent.space=sphere");
+    const std::string run = train("autoencoder", set);
+    const Parts parts = load_run(RunDirectory::open(run), {}, true, DataPath(), *Ports().logger);
+    EXPECT_EQ(parts.encoder->latent_size(), 3);
+    Rng rng(1, "codes");
+    const Tensor h = parts.encoder->sample(parts.data->splits.test.x.to(torch::kFloat), 2, rng);
+    EXPECT_LT((h.norm(2, -1) - 1).abs().max().item<double>(), 1e-5) << set.front();
+    SampleRequest sample;
+    sample.run = run;
+    sample.n = 5;
+    EXPECT_TRUE(sample_run(sample, Ports()).x.isfinite().all().item<bool>());
+  }
+  EXPECT_NE(refusal("autoencoder", {"latent.space=sphere"}).find("the gradient of an energy"), std::string::npos);
+  EXPECT_NE(refusal("autoencoder", {"encoder={name=\"von_mises_fisher\"}"}).find("points of a sphere"),
+            std::string::npos);
+  EXPECT_NE(refusal("autoencoder", {"latent.space=sphere", "encoder={name=\"gaussian\"}"}).find("Euclidean"),
+            std::string::npos);
+  EXPECT_NE(refusal("autoencoder", {"phase.1.objective={name=\"autoencoder\", divergence=\"closed_form\"}"})
+                .find("no formula"),
+            std::string::npos);
+  EXPECT_NE(refusal("autoencoder", {"phase.0.objective={name=\"latent_mvl\"}"}).find("inner_product"),
+            std::string::npos);
+}
+
 TEST_F(NetworksOfRecipes, TablesThatDoNotGoTogetherAreRefused) {
   EXPECT_NE(refusal("latent", {"encoder="}).find("[variational_score] goes with [encoder]"), std::string::npos);
   EXPECT_NE(refusal("latent", {"encoder.name=gaussian"}).find("binary"), std::string::npos);
