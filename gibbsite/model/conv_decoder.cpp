@@ -46,7 +46,7 @@ std::unique_ptr<Decoder> make_conv_decoder(const ConvDecoderOptions& options, co
   network.dense_weight = parameters.weight("decoder.dense.weight", {flat, context.latent_size});
   network.dense_bias = parameters.bias("decoder.dense.bias", flat, context.latent_size);
   for (std::int64_t i = 0; i < options.stages; ++i) {
-    const std::int64_t out = i + 1 < options.stages ? in / 2 : event[0];
+    const std::int64_t out = i + 1 < options.stages ? in / 2 : observation_outputs(options) * event[0];
     const std::string layer = fmt::format("decoder.conv{}", i + 1);
     network.weights.push_back(parameters.weight(layer + ".weight", {in, out, kSide, kSide}));
     network.biases.push_back(parameters.bias(layer + ".bias", out, out * kSide * kSide));

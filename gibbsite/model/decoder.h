@@ -7,8 +7,15 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 
 namespace gibbsite {
+
+/// Of v given h, under a Gaussian law with independent values.
+struct ObservationMoments {
+  Tensor mean;       ///< [N, *event]
+  Tensor deviation;  ///< broadcasts to the mean
+};
 
 class Decoder {
  public:
@@ -17,6 +24,8 @@ class Decoder {
   virtual Tensor mean(const Tensor& h) const = 0;
   /// log p(v | h), normalised: v [B, *event], h [L, B, K] -> [L, B].
   virtual Tensor log_prob(const Tensor& v, const Tensor& h) const = 0;
+  /// [N, K] -> mean and standard deviation of v; none unless v | h is Gaussian with independent values.
+  virtual std::optional<ObservationMoments> moments(const Tensor& /*h*/) const { return std::nullopt; }
   /// For the optimiser and checkpoints only.
   virtual torch::nn::Module& module() = 0;
   virtual std::int64_t latent_size() const = 0;

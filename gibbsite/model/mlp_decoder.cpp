@@ -15,7 +15,8 @@ struct Network {
 
 std::unique_ptr<Decoder> make_mlp_decoder(const MlpDecoderOptions& options, const LatentContext& context) {
   Parameters parameters(context.init, context.dtype, context.device);
-  const Mlp body(parameters, "decoder", options.shape(context.latent_size, event_size(context.event)));
+  const std::int64_t outputs = observation_outputs(options) * event_size(context.event);
+  const Mlp body(parameters, "decoder", options.shape(context.latent_size, outputs));
   return std::make_unique<NetworkDecoder<Network>>(options, context, parameters, Network{body, context.code_scale});
 }
 

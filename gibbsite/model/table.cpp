@@ -15,6 +15,7 @@
 #include <gibbsite/model/mlp_score.h>
 #include <gibbsite/model/ncsn.h>
 #include <gibbsite/model/nice.h>
+#include <gibbsite/model/normalised_residual_energy.h>
 #include <gibbsite/model/quadratic_energy.h>
 #include <gibbsite/model/residual_energy.h>
 #include <gibbsite/model/residual_latent.h>
@@ -67,6 +68,7 @@ const Table<MakeEnergy>& energy_table() {
       {"mlp", "multi-layer perceptron on flattened points", "VAEBM; finite-difference score matching, Figure 4", from_config<MlpEnergyOptions, make_mlp_energy>, describe_options<MlpEnergyOptions>, Settings::table({{"hidden", Settings::array({Settings(4), Settings(4)})}})},
       {"inner_product", "⟨x, ψ(x)⟩ with a multi-layer perceptron ψ, on manifolds too", "minimum velocity learning", from_config<InnerProductEnergyOptions, make_inner_product_energy>, describe_options<InnerProductEnergyOptions>, Settings::table({{"hidden", Settings::array({Settings(4)})}})},
       {"residual", "residual convolutions with a quadratic or linear head", "finite-difference score matching, Table 2", from_config<ResidualEnergyOptions, make_residual_energy>, describe_options<ResidualEnergyOptions>, Settings::table({{"filters", Settings(2)}, {"stages", Settings(1)}, {"blocks", Settings(2)}})},
+      {"normalised_residual", "residual convolutions with weight normalisation and known spectral norms", "VAEBM, Table 7", from_config<NormalisedResidualOptions, make_normalised_residual_energy>, describe_options<NormalisedResidualOptions>, Settings::table({{"stem", Settings(2)}, {"blocks", Settings::array({Settings(2), Settings(3)})}, {"halve", Settings::array({Settings(1)})}})},
       {"nice", "additive couplings and a scale; exact log density, sampling", "finite-difference score matching, Table 3; Dinh et al. 2015", from_config<NiceOptions, make_nice>, describe_options<NiceOptions>, Settings::table({{"hidden", Settings::array({Settings(4), Settings(4)})}})},
       {"quadratic", "k ‖x - m‖² / 2 with trainable k", "closed-form test case", from_config<QuadraticEnergyOptions, make_quadratic_energy>, describe_options<QuadraticEnergyOptions>, Settings::table()},
       {"dkef", "deep kernel exponential family, its weights solved in closed form", "Wenliang et al. 2019; finite-difference score matching, Table 1", from_config<DkefOptions, make_dkef>, describe_options<DkefOptions>, Settings::table({{"inducing", Settings(4)}, {"features", Settings(3)}, {"hidden", Settings::array({Settings(4)})}})},

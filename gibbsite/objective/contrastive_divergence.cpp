@@ -58,6 +58,7 @@ std::unique_ptr<Objective> make_contrastive_divergence(const ContrastiveDivergen
   if (!parts.energy) throw RequestError("objective", "pcd needs an energy model");
   std::shared_ptr<const Kernel> kernel = parts.kernel ? parts.kernel() : nullptr;
   if (!kernel) throw RequestError("objective", "pcd needs a sampler for its negatives", "add a [sampler] table");
+  refuse_replicas(*kernel, "pcd");
   if (!parts.data_example.defined()) throw RequestError("objective", "pcd needs data");
   return std::make_unique<ContrastiveDivergence>(options, parts, std::move(kernel));
 }

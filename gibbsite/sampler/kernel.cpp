@@ -54,9 +54,16 @@ EnergyScore energy_and_score(const Target& target, const Tensor& x, const Step* 
   return energy_and_score(target, x, who);
 }
 
+void refuse_replicas(const Kernel& kernel, const std::string& who) {
+  if (kernel.replicas() > 1)
+    throw RequestError(who, "does not go with a sampler of several replicas", "use langevin, mala or hmc");
+}
+
 Target tempered(const Target& target, double beta) {
   Target result;
   result.manifold = target.manifold;
+  if (target.reference)
+    result.reference = [reference = target.reference, beta](const Tensor& x) { return reference(x) * beta; };
   if (target.energy) result.energy = [energy = target.energy, beta](const Tensor& x) { return energy(x) * beta; };
   if (target.score) result.score = [score = target.score, beta](const Tensor& x) { return score(x) * beta; };
   if (target.both)

@@ -28,6 +28,8 @@ struct Target {
   EnergyFn energy = {};                                 ///< [B, *event] -> [B]
   std::function<Tensor(const Tensor&)> score = {};      ///< [B, *event] -> [B, *event], grad log p = -grad E
   std::function<EnergyScore(const Tensor&)> both = {};  ///< both in one evaluation, where that is cheaper; detached
+  /// The part of the energy that tempering leaves alone, so that exp(-reference) is the law at inverse temperature 0; empty: 0.
+  EnergyFn reference = {};
   /// Where x lives; null for Euclidean space of any shape. The density is with respect to its volume, and a score given is
   /// the Riemannian gradient, tangent.
   std::shared_ptr<const Manifold> manifold = nullptr;
@@ -44,6 +46,7 @@ struct Step {
   Tensor energy;       ///< [B] at x where the kernel knows it, else undefined
   Tensor score;        ///< [B, *event] at x where the kernel knows it, else undefined
   Tensor probability;  ///< [B] acceptance probability of the proposal, for Metropolis kernels
+  Tensor exchanged;    ///< [B] in {0, 1} for kernels of replicas: whether the row has the state of a neighbour
 };
 
 class Kernel {
@@ -61,6 +64,8 @@ class Kernel {
   virtual std::shared_ptr<const Kernel> with_step_size(double /*step_size*/) const { return nullptr; }
   /// True for kernels whose rows are particles that act on one another: chains are then not independent of those beside them.
   virtual bool interacts() const { return false; }
+  /// Rows of a state come in groups of this many, of which the first is a chain of the target and the others serve it.
+  virtual std::int64_t replicas() const { return 1; }
   /// The mean acceptance that step-size adaptation should aim at; 0 for kernels without an acceptance test.
   virtual double target_acceptance() const { return 0; }
 };
@@ -77,7 +82,10 @@ EnergyScore energy_and_score(const Target& target, const Tensor& x, const std::s
 /// The same, taken from `previous` where that is the step that made x.
 EnergyScore energy_and_score(const Target& target, const Tensor& x, const Step* previous, const std::string& who);
 
-/// The target of density p^beta: energy and score times beta.
+/// Throws RequestError naming `who` for a kernel whose states have rows that serve others.
+void refuse_replicas(const Kernel& kernel, const std::string& who);
+
+/// The target of density p^beta: energy and score times beta, the reference included.
 Target tempered(const Target& target, double beta);
 
 using MakeKernel = std::function<std::shared_ptr<const Kernel>(const Config& options)>;

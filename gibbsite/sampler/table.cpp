@@ -3,6 +3,7 @@
 #include <gibbsite/sampler/langevin.h>
 #include <gibbsite/sampler/mala.h>
 #include <gibbsite/sampler/stein.h>
+#include <gibbsite/sampler/tempering.h>
 
 namespace gibbsite {
 namespace {
@@ -22,6 +23,9 @@ const Table<MakeKernel>& kernel_table() {
        describe_options<MalaOptions>, Config::table()},
       {"hmc", "Hamiltonian trajectories with a Metropolis test", "Neal 2011", make<Hmc, HmcOptions>,
        describe_options<HmcOptions>, Config::table()},
+      {"tempering", "replicas at falling inverse temperatures that change places", "Geyer 1991",
+       make<Tempering, TemperingOptions>, describe_options<TemperingOptions>,
+       Config::table({{"ladder", Config::array({Config(1.0)})}})},
       {"svgd", "particles along Stein's direction, without noise", "Liu and Wang 2016", make<Svgd, SvgdOptions>,
        describe_options<SvgdOptions>, Config::table()},
       {"spos", "a mixture of Stein's direction and Langevin dynamics", "Zhang et al. 2018", make<Spos, SposOptions>,
