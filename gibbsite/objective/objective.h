@@ -9,6 +9,7 @@
 #include <gibbsite/model/latent_energy.h>
 #include <gibbsite/model/latent_prior.h>
 #include <gibbsite/model/latent_score.h>
+#include <gibbsite/model/noise_space.h>
 #include <gibbsite/model/score.h>
 #include <gibbsite/model/score_estimator.h>
 #include <gibbsite/objective/differentiable_adam.h>
@@ -73,6 +74,7 @@ struct ObjectiveParts {
   ScoreNetwork* score = nullptr;
   const Score* variational_score = nullptr;  ///< of a latent-variable energy, in place of both
   LatentParts latent;
+  const NoiseSpace* noise_space = nullptr;   ///< of a frozen auto-encoder whose law the energy corrects
   std::shared_ptr<const Manifold> manifold;  ///< where x lives; null for Euclidean space
   /// The sampler of [objective.sampler], else that of the recipe, else null. Asking for it reads its options.
   std::function<std::shared_ptr<const Kernel>()> kernel;

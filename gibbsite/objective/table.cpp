@@ -12,6 +12,7 @@
 #include <gibbsite/objective/minimum_velocity.h>
 #include <gibbsite/objective/noise_conditional.h>
 #include <gibbsite/objective/noise_contrastive.h>
+#include <gibbsite/objective/noise_space_divergence.h>
 #include <gibbsite/objective/objective.h>
 #include <gibbsite/objective/one_sided.h>
 #include <gibbsite/objective/posterior_fit.h>
@@ -46,6 +47,7 @@ const Table<MakeObjective>& objective_table() {
       {"curvature_propagation", "½‖∇E‖² - Σ of an unbiased Hessian diagonal by curvature propagation", "Martens, Sutskever, Swersky 2012", from_config<DiagonalCurvatureOptions, make_curvature_propagation>, describe_options<DiagonalCurvatureOptions>},
       {"mle", "-log p(x), for models with an exact log density", "finite-difference score matching, Table 3", from_config<MaximumLikelihoodOptions, make_maximum_likelihood>, describe_options<MaximumLikelihoodOptions>},
       {"pcd", "persistent contrastive divergence with a replay buffer", "CEBM; IGEBM", from_config<ContrastiveDivergenceOptions, make_contrastive_divergence>, describe_options<ContrastiveDivergenceOptions>, Settings::table({{"capacity", Settings(64)}, {"steps", Settings(2)}})},
+      {"vaebm", "likelihood of the product of a frozen auto-encoder and an energy, by negatives from its noise space", "VAEBM, section 3", from_config<NoiseSpaceDivergenceOptions, make_noise_space_divergence>, describe_options<NoiseSpaceDivergenceOptions>, Settings::table({{"capacity", Settings(64)}, {"steps", Settings(2)}})},
       {"cd", "contrastive divergence of a Gaussian-Bernoulli machine by Gibbs sweeps, from the data or from kept chains", "Hinton 2002; Tieleman 2008", from_config<GibbsDivergenceOptions, make_gibbs_divergence>, describe_options<GibbsDivergenceOptions>},
       {"autoencoder", "reconstruction and divergence from the prior, the entropy of the codes by a score", "finite-difference score matching, Table 6; Song et al. 2019", from_config<AutoencoderOptions, make_autoencoder>, describe_options<AutoencoderOptions>},
       {"latent_adversarial", "trains the critic that tells codes of an encoder from draws of the prior", "Tolstikhin et al. 2018; minimum velocity learning, Table 2", from_config<AdversarialOptions, make_latent_adversarial>, describe_options<AdversarialOptions>},
