@@ -6,6 +6,8 @@
 #include <gibbsite/objective/support.h>
 #include <torch/types.h>
 
+#include <algorithm>
+
 namespace gibbsite {
 namespace {
 
@@ -29,7 +31,9 @@ class Autoencoder : public Objective {
       log.emplace_back("divergence", codes.divergence.detach());
     else
       log.insert(log.end(), codes.log.begin(), codes.log.end());
-    return plain_loss(reconstruction + options_.regularisation * codes.divergence, std::move(log));
+    double weight = options_.regularisation;
+    if (options_.warmup > 0) weight *= std::min(1.0, batch.progress / options_.warmup);
+    return plain_loss(reconstruction + weight * codes.divergence, std::move(log));
   }
 
  private:

@@ -22,6 +22,7 @@ struct AutoencoderOptions {
   std::string reconstruction = "log_likelihood";
   std::string divergence = "score";
   double regularisation = 1;
+  double warmup = 0;
   std::int64_t particles = 1;
   bool aggregate = false;
   void declare(OptionVisitor& o) {
@@ -30,6 +31,10 @@ struct AutoencoderOptions {
     o.option("divergence", divergence, "how the codes' divergence from the prior is had",
              {"score", "closed_form", "adversarial", "mmd"});
     o.option("regularisation", regularisation, "λ, weight of the divergence from the prior", non_negative());
+    o.option("warmup", warmup,
+             "share of the updates over which λ rises to its value, so that codes are learnt before they are held to "
+             "the prior",
+             between(0, 1));
     o.option("particles", particles, "codes L per example", at_least(1));
     o.only_if(divergence == "score")
         .option("aggregate", aggregate,

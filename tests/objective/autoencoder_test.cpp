@@ -332,6 +332,13 @@ TEST(Autoencoder, ClosedFormDivergenceIsThatOfTheEncoder) {
   EXPECT_NEAR(loss.backward.item<double>(), truth.item<double>(), 1e-12);
   EXPECT_LE(worst(gradients(loss.backward, encoder->module()), gradients(truth, encoder->module())), 1e-12);
 
+  // A fifth of the way into a warm-up over half of the updates λ is two fifths of its value.
+  options.warmup = 0.5;
+  const auto warming = make_autoencoder(options, parts);
+  const Tensor early = (-decoder.log_prob(v, h)[0] + 0.4 * 3 * divergence).mean();
+  EXPECT_NEAR(loss_at(*warming, v, 0.2).backward.item<double>(), early.item<double>(), 1e-12);
+  EXPECT_NEAR(loss_at(*warming, v, 0.7).backward.item<double>(), truth.item<double>(), 1e-12);
+
   LinearPosterior none(0.3, -0.2, 0.6);
   parts.latent.encoder = &none;
   EXPECT_THROW(make_autoencoder(options, parts), RequestError);
