@@ -10,7 +10,40 @@
 #include <gibbsite/objective/objective.h>
 #include <gibbsite/sampler/replay_buffer.h>
 
+#include <string>
+#include <utility>
+#include <vector>
+
 namespace gibbsite {
+
+/// Declares the options of another struct as ones that count only if `holds`.
+class OnlyIf : public OptionVisitor {
+ public:
+  OnlyIf(OptionVisitor& visitor, bool holds) : visitor_(visitor), holds_(holds) {}
+  void option(const std::string& name, bool& value, const std::string& help) override {
+    visitor_.only_if(holds_).option(name, value, help);
+  }
+  void option(const std::string& name, std::int64_t& value, const std::string& help, Range range) override {
+    visitor_.only_if(holds_).option(name, value, help, range);
+  }
+  void option(const std::string& name, double& value, const std::string& help, Range range) override {
+    visitor_.only_if(holds_).option(name, value, help, range);
+  }
+  void option(const std::string& name, std::string& value, const std::string& help, Choices choices) override {
+    visitor_.only_if(holds_).option(name, value, help, std::move(choices));
+  }
+  void option(const std::string& name, std::vector<std::int64_t>& value, const std::string& help,
+              Range range) override {
+    visitor_.only_if(holds_).option(name, value, help, range);
+  }
+  void option(const std::string& name, std::vector<double>& value, const std::string& help, Range range) override {
+    visitor_.only_if(holds_).option(name, value, help, range);
+  }
+
+ private:
+  OptionVisitor& visitor_;
+  bool holds_;
+};
 
 struct NoiseSpaceDivergenceOptions : ReplayOptions {
   std::string negatives = "chain";
@@ -33,7 +66,8 @@ struct NoiseSpaceDivergenceOptions : ReplayOptions {
     o.option("negatives", negatives, "chain: by the sampler; importance: weighted draws of the auto-encoder",
              {"chain", "importance"});
     const bool chain = negatives == "chain";
-    if (chain) ReplayOptions::declare(o);
+    OnlyIf replay(o, chain);
+    ReplayOptions::declare(replay);
     o.only_if(!chain).option("draws", draws, "weighted draws per update", at_least(2));
     o.only_if(chain).option("steps", steps, "transitions of the sampler per update", at_least(1));
     o.only_if(chain).option("ramp", ramp, "updates over which the probability of reuse rises from 0, linearly",

@@ -167,7 +167,7 @@ void build_evaluate(const Config& recipe, Parts& parts) {
   parts.evaluate.metrics = read_strings(table, "metrics");
   for (const std::string& name : parts.evaluate.metrics)
     if (find_metric(name).needs_energy) {
-      parts.require_energy(fmt::format("metric {}", name));
+      parts.require_density(fmt::format("metric {}", name));
       require_flat(parts, origin_of(table, "metrics", "evaluate"), fmt::format("metric '{}'", name));
     }
   parts.evaluate.out = read_strings(table, "out");
@@ -209,9 +209,9 @@ PhaseParts build_phase(const Config& recipe, const Config& table, const std::str
     phase.batch_size = counts.batch_size;
     phase.same_batch = counts.same_batch;
     echo_options(counts, resolved);
-    table.declare_key("clip_norm");
-    table.declare_key("clip_value");
-    if (table.contains("clip_norm") || table.contains("clip_value")) {
+    const std::vector<std::string> keys = echoed(ClippingOptions{}).keys();
+    for (const std::string& key : keys) table.declare_key(key);
+    if (std::any_of(keys.begin(), keys.end(), [&](const std::string& key) { return table.contains(key); })) {
       phase.clipping = read_options<ClippingOptions>(table, path);
       echo_options(*phase.clipping, resolved);
     }
@@ -230,6 +230,7 @@ PhaseParts build_phase(const Config& recipe, const Config& table, const std::str
   Config resolved_objective = resolved_part(entry, objective);
   ObjectiveParts objective_parts = parts.objective_parts();
   objective_parts.manifold = parts.manifold;
+  objective_parts.noise_space = parts.vae.space.get();
   objective_parts.kernel = [&]() -> std::shared_ptr<const Kernel> {
     objective.declare_key("sampler");
     if (!objective.contains("sampler")) return parts.kernel;
@@ -299,6 +300,7 @@ void build_rest(const Config& recipe, Parts& parts) {
   if (parts.manifold && parts.manifold->antipodal() && parts.model_name != "inner_product")
     throw RequestError("model.name", "x and -x are the same point here, and this energy does not know",
                        "model.name = \"inner_product\"");
+  parts.vae = load_frozen_vae(recipe, parts);
   recipe.declare_key("sampler");
   if (recipe.contains("sampler")) {
     Config resolved;
@@ -317,6 +319,13 @@ void build_rest(const Config& recipe, Parts& parts) {
 }
 
 }  // namespace
+
+void Parts::require_density(const std::string& who) const {
+  require_energy(who);
+  if (vae.space)
+    throw RequestError(who, "the density of this model is that of its auto-encoder times that of its energy",
+                       "`reproduce vaebm/25-gaussians` shows how it is judged");
+}
 
 Tensor Parts::like() const { return torch::empty({0}, torch::dtype(dtype).device(device)); }
 

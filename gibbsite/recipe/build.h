@@ -8,6 +8,7 @@
 #include <gibbsite/metric/inception.h>
 #include <gibbsite/objective/objective.h>
 #include <gibbsite/recipe/finalise.h>
+#include <gibbsite/recipe/frozen_vae.h>
 #include <gibbsite/recipe/networks.h>
 #include <gibbsite/recipe/run_directory.h>
 #include <gibbsite/recipe/settings.h>
@@ -45,6 +46,7 @@ struct Parts : Networks {
   std::unique_ptr<Data> data;  ///< null for a run whose data were not asked for
   StoredTransforms transforms;
   std::shared_ptr<const Manifold> manifold;  ///< of [manifold], or of generated data; null for Euclidean space
+  FrozenVae vae;                             ///< of [vae]
   std::shared_ptr<const Kernel> kernel;      ///< null without [sampler]
   std::vector<PhaseParts> phases;
   TrainOptions train;
@@ -58,6 +60,8 @@ struct Parts : Networks {
   Config resolved;                          ///< the recipe with every default written out; builds the same parts
 
   Rng rng(std::string_view stream) const { return Rng(static_cast<std::uint64_t>(general.seed), stream); }
+  /// Throws RequestError naming `who` where there is no energy that is minus a log density up to a constant.
+  void require_density(const std::string& who) const;
   /// Empty, of the model's dtype and device.
   Tensor like() const;
 };

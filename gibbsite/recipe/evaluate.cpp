@@ -48,7 +48,7 @@ Result evaluate_run(const EvaluateRequest& request, const Ports& ports) {
   const std::vector<std::string>& names = request.metrics.empty() ? parts.evaluate.metrics : request.metrics;
   if (names.empty()) throw RequestError("evaluate", "no metric was asked for", "--metric NAME or evaluate.metrics");
   for (const std::string& name : names)
-    if (find_metric(name).needs_energy) parts.require_energy(fmt::format("metric {}", name));
+    if (find_metric(name).needs_energy) parts.require_density(fmt::format("metric {}", name));
 
   const auto first_rows = [](const Dataset& all, std::int64_t limit) {
     return limit > 0 && all.size() > limit ? all.rows(0, limit) : all;
@@ -63,8 +63,8 @@ Result evaluate_run(const EvaluateRequest& request, const Ports& ports) {
 
   MetricInput input;
   const Energy* energy = parts.energy.get();
-  if (energy) input.energy = [energy](const Tensor& x) { return energy->energy(x); };
-  if (energy && energy->has_jet()) input.jet = [energy](const Jet& x) { return *energy->energy(x); };
+  if (energy && !parts.vae.space) input.energy = [energy](const Tensor& x) { return energy->energy(x); };
+  if (input.energy && energy->has_jet()) input.jet = [energy](const Jet& x) { return *energy->energy(x); };
   input.data = prepare(rows.x, "data");
   input.labels = rows.label;
   // At the points that the noise of the pipeline moved them to.

@@ -8,6 +8,7 @@
 #include <gibbsite/recipe/sample.h>
 #include <gibbsite/report/image.h>
 #include <gibbsite/report/plot.h>
+#include <gibbsite/sampler/tempering.h>
 #include <torch/nn/module.h>
 #include <torch/types.h>
 
@@ -66,9 +67,18 @@ Target target_at(const ConditionalScore& network, std::int64_t level) {
 class OriginalUnits : public SampleWriter {
  public:
   OriginalUnits(const Pipeline& pipeline, SampleWriter& next) : pipeline_(pipeline), next_(next) {}
-  void write(std::int64_t step, const Tensor& x) override { next_.write(step, pipeline_.inverse(x)); }
+  void write(std::int64_t step, const Tensor& x) override {
+    const Tensor kept = x.slice(0, 0, x.size(0), every_);
+    next_.write(step, pipeline_.inverse(vae_ ? vae_->point(kept.contiguous()) : kept));
+  }
+  /// One of so many rows is a sample.
+  void keep_every(std::int64_t rows) { every_ = rows; }
+  /// Rows are states of noise.
+  void decode(const FrozenVae& vae) { vae_ = &vae; }
 
  private:
+  std::int64_t every_ = 1;
+  const FrozenVae* vae_ = nullptr;
   const Pipeline& pipeline_;
   SampleWriter& next_;
 };
@@ -107,6 +117,7 @@ Tensor given_rows(const Tensor& latent, std::int64_t n) {
 }  // namespace
 
 Target target_of(const Parts& parts) {
+  if (parts.vae.space) parts.require_density("score");
   Target target;
   target.manifold = parts.manifold;
   if (parts.energy) {
@@ -146,6 +157,24 @@ Drawn draw(const Parts& parts, std::int64_t n, const Rng& rng, const Ports& port
     drawn.x = exact->sample(n, own);
     return drawn;
   }
+  if (parts.vae.space) {
+    if (parts.sample.schedule != "chain" || !parts.kernel)
+      throw RequestError("sample", "noise space is sampled by a chain of the kernel of [sampler]",
+                         "sample.schedule = \"chain\"");
+    const NoiseSpace& space = *parts.vae.space;
+    Rng draws = rng.stream("start").at_step(0);
+    const Tensor x0 = draws.normal({n, space.size()}, parts.like());
+    writer.keep_every(parts.kernel->replicas());
+    writer.decode(parts.vae);
+    const Target target = space.target([&energy = *parts.energy](const Tensor& x) { return energy.energy(x); });
+    const ChainResult result =
+        run_chain(parts.kernel, target, replicated(*parts.kernel, x0), rng.stream("chain"), parts.chain, inner);
+    if (result.interrupted) throw Interrupted("sample", "stopped before the chains were done; nothing was written");
+    drawn.x = parts.vae.point(coldest(*parts.kernel, result.last.x).contiguous());
+    drawn.acceptance = result.acceptance;
+    drawn.kernel = result.kernel;
+    return drawn;
+  }
   Tensor given = latent;
   if (!given.defined() && parts.latent_model && !parts.energy) given = codes_of_data(parts, n, rng);
   Target target;
@@ -160,8 +189,10 @@ Drawn draw(const Parts& parts, std::int64_t n, const Rng& rng, const Ports& port
   if (parts.sample.schedule == "chain") {
     if (!parts.kernel)
       throw RequestError("sample", "the recipe has no table [sampler]", "add one, or --set sampler.name=mala");
-    ChainResult result = run_chain(parts.kernel, target, x0, rng.stream("chain"), parts.chain, inner);
-    drawn.x = result.last.x;
+    writer.keep_every(parts.kernel->replicas());
+    ChainResult result =
+        run_chain(parts.kernel, target, replicated(*parts.kernel, x0), rng.stream("chain"), parts.chain, inner);
+    drawn.x = coldest(*parts.kernel, result.last.x);
     drawn.acceptance = result.acceptance;
     drawn.kernel = result.kernel;
     interrupted = result.interrupted;

@@ -1,0 +1,65 @@
+#include <fmt/format.h>
+#include <gibbsite/core/check.h>
+#include <gibbsite/core/error.h>
+#include <gibbsite/recipe/build.h>
+#include <gibbsite/recipe/frozen_vae.h>
+#include <gibbsite/recipe/named_table.h>
+#include <torch/nn/module.h>
+#include <torch/types.h>
+
+namespace gibbsite {
+namespace {
+
+/// Whether both take points of original units to the same numbers, noise apart.
+bool same_scale(const StoredTransforms& one, const StoredTransforms& other) {
+  if (one.event != other.event) return false;
+  Shape sizes = one.event;
+  sizes.insert(sizes.begin(), 4);
+  const bool known = one.value_high > one.value_low;
+  const double low = known ? one.value_low : -1, width = known ? one.value_high - one.value_low : 2;
+  const Tensor probe = Rng(0, "probe").uniform(sizes, torch::kDouble) * width + low;
+  return torch::allclose(one.pipeline.forward(probe), other.pipeline.forward(probe), 1e-6, 1e-9, /*equal_nan=*/true);
+}
+
+}  // namespace
+
+Tensor FrozenVae::point(const Tensor& state) const {
+  const torch::NoGradGuard no_graph;
+  return options.samples == "mean" ? space->means(state) : space->points(state);
+}
+
+FrozenVae load_frozen_vae(const Config& recipe, Parts& parts) {
+  FrozenVae vae;
+  recipe.declare_key("vae");
+  if (!recipe.contains("vae")) return vae;
+  const Config& table = recipe.at_table("vae");
+  vae.options = read_options<VaeOptions>(table, "vae");
+  parts.resolved.set("vae", echoed(vae.options));
+  const std::string origin = table.contains("run") ? table.find("run")->origin() : table.origin();
+  if (vae.options.run.empty()) throw RequestError(origin, "vae.run names no run");
+  if (!parts.energy || parts.encoder)
+    throw RequestError(origin, "[vae] goes with [model] alone: an energy that corrects the auto-encoder");
+  Logger quiet;
+  const auto loaded = std::make_shared<Parts>(
+      load_run(RunDirectory::open(vae.options.run), {"device=" + parts.device.str()}, false, DataPath{}, quiet));
+  const auto refuse = [&](const std::string& what, const std::string& hint) {
+    throw RequestError(origin, fmt::format("the run '{}' {}", vae.options.run, what), hint);
+  };
+  if (!loaded->decoder) refuse("has no decoder", "train one with [encoder], [decoder] and [latent]");
+  if (loaded->prior->manifold())
+    refuse("has codes on a manifold, and noise space knows N(0, I)", "latent.space = \"euclidean\"");
+  if (loaded->transforms.model_event != parts.transforms.model_event)
+    refuse(fmt::format("has points of shape {}, these are {}", format_shape(loaded->transforms.model_event),
+                       format_shape(parts.transforms.model_event)),
+           "the energy and the auto-encoder see the same data");
+  if (!same_scale(parts.transforms, loaded->transforms))
+    refuse("scales its data otherwise", "give both recipes the same [data]");
+  if (loaded->dtype != parts.dtype) refuse(fmt::format("is of {}", loaded->general.dtype), "give both the same dtype");
+  loaded->freeze();
+  vae.generator = make_decoder_generator(*loaded->decoder);
+  vae.space = std::make_shared<NoiseSpace>(*vae.generator, vae.options);
+  vae.parts = loaded;
+  return vae;
+}
+
+}  // namespace gibbsite
