@@ -6,6 +6,10 @@ namespace gibbsite {
 void ClippingOptions::declare(OptionVisitor& o) {
   o.option("clip_norm", clip_norm, "gradients are scaled down to this global norm; 0: off", non_negative());
   o.option("clip_value", clip_value, "every gradient entry is clamped to this magnitude; 0: off", non_negative());
+  o.option("clip_moments", clip_moments,
+           "every gradient entry is clamped to this many roots of its mean square as Adam knows it; 0: off",
+           non_negative());
+  o.only_if(clip_moments > 0).option("clip_moments_floor", clip_moments_floor, "added to that bound", non_negative());
 }
 
 Tensor global_norm(const std::vector<Tensor>& gradients) {
@@ -19,18 +23,25 @@ Tensor global_norm(const std::vector<Tensor>& gradients) {
   return torch::stack(norms).norm();
 }
 
-Tensor clip_gradients(std::vector<Tensor>& gradients, const ClippingOptions& options) {
+Tensor clip_gradients(std::vector<Tensor>& gradients, const ClippingOptions& options,
+                      const std::vector<Tensor>& second_moments) {
   const torch::NoGradGuard no_grad;
   const Tensor norm = global_norm(gradients);
   const auto replace = [&](auto&& clipped) {
     for (Tensor& gradient : gradients)
       if (gradient.defined()) gradient = clipped(gradient);
   };
+  if (options.clip_moments > 0 && !second_moments.empty())
+    for (std::size_t i = 0; i < gradients.size(); ++i) {
+      if (!gradients[i].defined() || !second_moments[i].defined()) continue;
+      const Tensor bound = second_moments[i].sqrt().mul_(options.clip_moments).add_(options.clip_moments_floor);
+      gradients[i] = torch::minimum(torch::maximum(gradients[i], -bound), bound);
+    }
   if (options.clip_value > 0)
     replace([&](const Tensor& gradient) { return gradient.clamp(-options.clip_value, options.clip_value); });
   if (options.clip_norm > 0) {
     // As a tensor, so that nobody waits for the norm; a norm of zero gives infinity and so 1.
-    const Tensor remaining = options.clip_value > 0 ? global_norm(gradients) : norm;
+    const Tensor remaining = options.clip_value > 0 || options.clip_moments > 0 ? global_norm(gradients) : norm;
     const Tensor factor = remaining.reciprocal().mul_(options.clip_norm).clamp_max_(1);
     replace([&](const Tensor& gradient) { return gradient * factor; });
   }

@@ -96,6 +96,9 @@ class RuleBase : public Optimizer {
     return moments_.size() - 1;
   }
   Tensor& moment(std::size_t set, std::size_t i) { return moments_[set].second[i]; }
+  const std::vector<Tensor>& moments(std::size_t set) const { return moments_[set].second; }
+  /// Steps made.
+  std::int64_t count() const { return *count_.data_ptr<std::int64_t>(); }
 
   /// Gradient with the L2 term.
   Tensor with_decay(const Tensor& gradient, const Tensor& parameter) const {
@@ -120,6 +123,14 @@ class Adam : public RuleBase {
   Adam(const OptimizerOptions& options, const NamedTensors& parameters)
       : RuleBase(options, parameters), mean_(add_moment("mean", 0)), square_(add_moment("square", 0)) {
     (options.name == "adamw" ? decoupled_ : l2_) = options.weight_decay;
+  }
+  bool has_second_moments() const override { return true; }
+  std::vector<Tensor> second_moments() const override {
+    if (count() == 0) return {};
+    std::vector<Tensor> corrected;
+    for (const Tensor& square : moments(square_))
+      corrected.push_back(square / (1 - std::pow(options_.beta2, static_cast<double>(count()))));
+    return corrected;
   }
 
  protected:

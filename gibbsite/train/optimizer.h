@@ -38,6 +38,11 @@ class Optimizer {
   /// One update, in place, without a host-device sync. `gradients` follow the order of the parameters; an undefined one
   /// leaves its parameter and its moments alone.
   virtual void step(const std::vector<Tensor>& gradients, double learning_rate) = 0;
+  /// The mean squared gradient of every parameter, its bias corrected, in new tensors; empty before the first step and for rules
+  /// that keep none.
+  virtual std::vector<Tensor> second_moments() const { return {}; }
+  /// Whether second_moments() is there after the first step.
+  virtual bool has_second_moments() const { return false; }
   /// The live state: "step" (0-dim int64) and "<moment>/<parameter>". Clone it to keep it.
   virtual NamedTensors state() const = 0;
   /// Copies `state` into the live state. Throws WorkError if a tensor is missing or has another shape or dtype.

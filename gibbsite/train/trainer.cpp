@@ -217,6 +217,8 @@ Trainer::State::State(TrainerSetup given) : setup(std::move(given)) {
     }
     if (state.parameters.empty()) throw RequestError(where, "its parts have no parameters to train");
     state.optimizer = make_optimizer(phase.optimizer, state.parameters);
+    if (phase.clipping->clip_moments > 0 && !state.optimizer->has_second_moments())
+      throw RequestError(where, "clip_moments needs an optimiser that keeps mean squares", "optimizer.name = \"adam\"");
     state.norms = torch::full({2 * kMedianWindow + 1}, -1.0, torch::kDouble);
     state.norms[2 * kMedianWindow] = 0;
     state.first = cycle;
@@ -361,7 +363,9 @@ std::optional<std::string> Trainer::State::make_update() {
   if (!loss.backward.requires_grad())
     throw WorkError(fmt::format("phase '{}'", phase.phase.name), "the loss does not depend on the parts it trains");
   std::vector<Tensor> gradients = torch::autograd::grad({loss.backward}, phase.inputs, {}, {}, false, true);
-  phase.norm = clip_gradients(gradients, *phase.phase.clipping);
+  const ClippingOptions& clipping = *phase.phase.clipping;
+  phase.norm = clip_gradients(gradients, clipping,
+                              clipping.clip_moments > 0 ? phase.optimizer->second_moments() : std::vector<Tensor>());
   phase.log = loss.log;
 
   ++updates;
@@ -402,9 +406,7 @@ std::optional<std::string> Trainer::State::divergence(PhaseState& phase, std::in
       // range, by more than that range, is a large one a failure.
       const bool loss_jumped = value > highest + (highest - lowest);
       if (*middle > 0 && norm > options().gradient_blowup * *middle && loss_jumped) {
-        const ClippingOptions& clipping = *phase.phase.clipping;
-        const bool clipped = clipping.clip_norm > 0 || clipping.clip_value > 0;
-        if (!clipped || ++blowups >= kClippedBlowups)
+        if (!phase.phase.clipping->on() || ++blowups >= kClippedBlowups)
           return fmt::format(
               "the gradient norm {:.4g} is {:.3g} times its running median and the loss jumped to {:.4g}", norm,
               norm / *middle, value);

@@ -45,6 +45,19 @@ TEST(Clipping, SharedAndExpandedGradientsAreScaledOnce) {
   EXPECT_NEAR(global_norm(gradients).item<double>(), 1, 1e-12);
 }
 
+// Bounds 3 √v + 0.1 of each entry, by hand; without moments nothing is clipped.
+TEST(Clipping, MomentsBoundEveryEntryApart) {
+  ClippingOptions options;
+  options.clip_moments = 3;
+  const Tensor gradient = torch::tensor({5.0, -5.0, 0.2, -0.05}, torch::kDouble);
+  std::vector<Tensor> gradients = {gradient, Tensor()};
+  EXPECT_NEAR(clip_gradients(gradients, options).item<double>(), gradient.norm().item<double>(), 1e-12);
+  EXPECT_TRUE(torch::equal(gradients[0], gradient));
+  const Tensor square = torch::tensor({1.0, 0.25, 0.0, 0.01}, torch::kDouble);
+  clip_gradients(gradients, options, {square, Tensor()});
+  EXPECT_TRUE(torch::allclose(gradients[0], torch::tensor({3.1, -1.6, 0.1, -0.05}, torch::kDouble), 1e-14));
+}
+
 TEST(Clipping, ZeroGradientsStayZero) {
   std::vector<Tensor> gradients = {torch::zeros({3})};
   EXPECT_EQ(clip_gradients(gradients, limits(1, 0)).item<double>(), 0);

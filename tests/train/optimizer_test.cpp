@@ -222,5 +222,23 @@ TEST(Optimizer, RefusesWhatHasNoMeaning) {
   EXPECT_THROW(optimizer->restore({{"step", torch::zeros({}, torch::kLong)}}), WorkError);
 }
 
+// v̂ after gradients g and h: ((1 - β) β g² + (1 - β) h²) / (1 - β²), by hand; nothing before the first step or for other rules.
+TEST(SecondMoments, AreThoseOfAdamWithTheirBiasCorrected) {
+  OptimizerOptions options;
+  options.beta2 = 0.75;
+  const Tensor parameter = torch::zeros({2}, torch::kDouble);
+  const auto adam = make_optimizer(options, {{"p", parameter}});
+  EXPECT_TRUE(adam->has_second_moments());
+  EXPECT_TRUE(adam->second_moments().empty());
+  adam->step({torch::tensor({2.0, 1.0}, torch::kDouble)}, 0.1);
+  EXPECT_TRUE(torch::allclose(adam->second_moments()[0], torch::tensor({4.0, 1.0}, torch::kDouble), 1e-14));
+  adam->step({torch::tensor({0.0, 3.0}, torch::kDouble)}, 0.1);
+  const double both = 0.25 * 0.75 / (1 - 0.5625), last = 0.25 / (1 - 0.5625);
+  EXPECT_TRUE(
+      torch::allclose(adam->second_moments()[0], torch::tensor({4 * both, both + 9 * last}, torch::kDouble), 1e-14));
+  options.name = "sgd";
+  EXPECT_FALSE(make_optimizer(options, {{"p", parameter}})->has_second_moments());
+}
+
 }  // namespace
 }  // namespace gibbsite
