@@ -10,6 +10,7 @@
 #include <gibbsite/recipe/dkef_experiment.h>
 #include <gibbsite/recipe/fisher_experiment.h>
 #include <gibbsite/recipe/frey_face.h>
+#include <gibbsite/recipe/gaussian_grid_experiment.h>
 #include <gibbsite/recipe/gradient_error.h>
 #include <gibbsite/recipe/implicit_autoencoder.h>
 #include <gibbsite/recipe/interpolation.h>
@@ -84,6 +85,8 @@ const std::vector<Experiment>& experiment_table() {
       {"mvl/torus", "an energy of two angles", "beyond minimum velocity learning", reproduce_torus},
       {"mvl/hyperbolic", "an energy on the hyperbolic plane", "beyond minimum velocity learning", reproduce_hyperbolic},
       {"mvl/rotations", "an energy of rotations", "beyond minimum velocity learning", reproduce_rotations},
+      {"vaebm/25-gaussians", "an auto-encoder of 25 Gaussians and energies that correct it in its noise space",
+       "VAEBM, Figure 4", reproduce_gaussian_grid},
   };
   return table;
 }
