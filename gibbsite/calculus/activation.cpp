@@ -250,6 +250,7 @@ std::string activation_name(Activation kind) {
 
 Tensor activate(Activation kind, const Tensor& z) {
   if (kind == Activation::kIdentity) return z;
+  if (!z.requires_grad() || !at::GradMode::is_enabled()) return ScaledDerivative::raw(kind, 0, Tensor(), z);
   return Value::apply(z, static_cast<std::int64_t>(kind));
 }
 

@@ -152,34 +152,32 @@ Tensor Rng::draw(at::IntArrayRef shape, at::ScalarType dtype, at::Device device,
   if (total == 0) return torch::empty(shape, torch::TensorOptions().dtype(dtype).device(device));
   const std::int64_t used = total / rows;
   const std::int64_t per_row = (used + 3) / 4 * 4;
-  // Rows are drawn in chunks so that the words stay in cache.
-  Tensor numbers = torch::empty({rows, used}, torch::kFloat);
+  Tensor numbers = torch::empty(shape, torch::kFloat);
   float* out = numbers.data_ptr<float>();
+  // Rows are drawn in chunks so that the words stay in cache.
   const std::int64_t chunk = std::max<std::int64_t>(1, 8192 / per_row);
   std::vector<std::uint32_t> words_buffer(static_cast<std::size_t>(std::min(chunk, rows) * per_row));
-  std::vector<float> float_buffer(words_buffer.size());
+  const bool direct = per_row == used && !particles;
+  std::vector<float> float_buffer(direct ? 0 : words_buffer.size());
   const std::uint32_t first_block = next_block_;
   const std::int64_t first_row = first_row_;
+  const std::int64_t pieces = particles ? shape[0] : 1, piece = used / pieces;  // a row goes to as many places
   for (std::int64_t begin = 0; begin < rows; begin += chunk) {
     const std::int64_t count = std::min(chunk, rows - begin);
     next_block_ = first_block;
     first_row_ = first_row + begin;
     words(words_buffer.data(), count, per_row);
-    if (per_row == used) {
+    if (direct) {
       fill(words_buffer.data(), out + begin * used, count * per_row);
-    } else {
-      fill(words_buffer.data(), float_buffer.data(), count * per_row);
-      for (std::int64_t r = 0; r < count; ++r)
-        std::copy_n(float_buffer.data() + r * per_row, used, out + (begin + r) * used);
+      continue;
     }
+    fill(words_buffer.data(), float_buffer.data(), count * per_row);
+    for (std::int64_t p = 0; p < pieces; ++p)
+      for (std::int64_t r = 0; r < count; ++r)
+        std::copy_n(float_buffer.data() + r * per_row + p * piece, piece, out + (p * rows + begin + r) * piece);
   }
   first_row_ = first_row;
-  if (particles) {
-    Shape by_row(shape.begin(), shape.end());
-    std::swap(by_row[0], by_row[1]);
-    numbers = numbers.view(by_row).transpose(0, 1).contiguous();
-  }
-  return numbers.view(shape).to(device, dtype);
+  return device.is_cpu() && dtype == torch::kFloat ? numbers : numbers.to(device, dtype);
 }
 
 Tensor Rng::uniform(at::IntArrayRef shape, const Tensor& like) {

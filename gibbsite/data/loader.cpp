@@ -50,7 +50,8 @@ Minibatch Loader::batch(std::int64_t step, std::int64_t batch_size, std::int64_t
     at += count;
     left -= count;
   }
-  batch.index = pieces.empty() ? torch::empty({0}, torch::kLong) : torch::cat(pieces);
+  if (pieces.empty()) pieces.push_back(torch::empty({0}, torch::kLong));
+  batch.index = pieces.size() == 1 ? pieces.front() : torch::cat(pieces);
   const Dataset chosen = data_.rows(batch.index);
   batch.x = pipeline_.prepare(chosen.x, noise).to(dtype_);
   batch.label = chosen.label;

@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <gibbsite/calculus/known_gradient.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/model/grbm.h>
 #include <gibbsite/nn/operations.h>
@@ -22,7 +23,9 @@ Tensor states(const Tensor& number, std::int64_t latent_size) {
 }  // namespace
 
 Grbm::Grbm(const GrbmOptions& options, const ModelContext& context)
-    : event_(context.event), parameters_(context.init, context.dtype, context.device) {
+    : event_(context.event),
+      parameters_(context.init, context.dtype, context.device),
+      learns_deviation_(options.learn_deviation) {
   const std::int64_t d = event_size(event_), k = options.latent_size;
   if (options.initial == "normal") {
     weight_ = parameters_.normal("weight", {d, k}, options.initial_deviation);
@@ -48,11 +51,52 @@ T Grbm::marginal(const T& v) const {
   return half_square(flat) - total(act(Activation::kSoftplus, lin(flat, weight_.t(), latent_bias_)));
 }
 
-Tensor Grbm::energy(const Tensor& v) const { return marginal(v); }
+Tensor Grbm::energy(const Tensor& v) const {
+  if (v.requires_grad() || !at::GradMode::is_enabled()) return marginal(v);
+  Tensor value;
+  KnownPullback pullback;
+  {
+    const torch::NoGradGuard no_grad;
+    const Tensor logits = latent_logits(v);
+    value = -offset(v) - total(act(Activation::kSoftplus, logits));
+    pullback = [of_joint = joint_gradients(v), logits](const Tensor& seed) {
+      return of_joint(logits.sigmoid() * seed.unsqueeze(1), seed);
+    };
+  }
+  return known_gradient(value, learned(), std::move(pullback));
+}
+
+Grbm::JointGradients Grbm::joint_gradients(const Tensor& v) const {
+  const Tensor flat = flattened(v), away = flat - visible_bias_, pulled = away * precision();
+  return [flat, away, pulled, learns = learns_deviation_](const Tensor& h, const Tensor& weight) {
+    const Tensor weighted = pulled * weight.unsqueeze(1);
+    std::vector<Tensor> gradients = {flat.t().mm(h).neg_(), weighted.sum(0).neg_(), h.sum(0).neg_()};
+    if (learns) gradients.push_back((away * weighted).sum(0).neg_());
+    return gradients;
+  };
+}
+
+std::vector<Tensor> Grbm::learned() const {
+  std::vector<Tensor> parameters = {weight_, visible_bias_, latent_bias_};
+  if (learns_deviation_) parameters.push_back(log_deviation_);
+  return parameters;
+}
+
 std::optional<Jet> Grbm::energy(const Jet& v) const { return marginal(v); }
 
 Tensor Grbm::joint(const Tensor& v, const Tensor& h) const {
-  return half_square(flattened(v)) - (h * latent_logits(v)).sum(-1);
+  if (v.requires_grad() || h.requires_grad() || !at::GradMode::is_enabled())
+    return -offset(v) - (h * latent_logits(v)).sum(-1);
+  Tensor value;
+  KnownPullback pullback;
+  {
+    const torch::NoGradGuard no_grad;
+    value = -offset(v) - (h * latent_logits(v)).sum(-1);
+    pullback = [of_joint = joint_gradients(v), h](const Tensor& seed) {
+      return of_joint((h * seed.unsqueeze(-1)).sum(0), seed.sum(0));
+    };
+  }
+  return known_gradient(value, learned(), std::move(pullback));
 }
 
 std::optional<Jet> Grbm::joint(const Jet& v, const Tensor& h) const {
@@ -61,11 +105,43 @@ std::optional<Jet> Grbm::joint(const Jet& v, const Tensor& h) const {
   return flat.with((half_square(flat).stacked().unsqueeze(1) - coupled).flatten(0, 1));
 }
 
+Tensor Grbm::offset(const Tensor& v) const {
+  const Tensor away = flattened(v) - visible_bias_;
+  return -0.5 * (away * away).matmul(precision());
+}
+
+Tensor Grbm::posterior_mean(const Tensor& v) const { return latent_logits(v).sigmoid(); }
+
+Tensor Grbm::posterior_covariance(const Tensor& mean, const Tensor& t) const { return (mean - mean.square()) * t; }
+
+Tensor Grbm::precision() const { return (-2 * log_deviation_).exp(); }
+
+Tensor Grbm::conditional_score(const Tensor& v, const Tensor& h) const {
+  const Tensor away = (flattened(v) - visible_bias_) * precision();
+  return at::addmm(away, h, weight_.t(), -1).view_as(v);
+}
+
+Tensor Grbm::coupled(const Tensor&, const Tensor& z) const { return flattened(z).mm(weight_); }
+
+Tensor Grbm::pullback(const Tensor& v, const Tensor& z, const Tensor& h, const Tensor& u) const {
+  Tensor value;
+  std::vector<Tensor> gradients;
+  {
+    const torch::NoGradGuard no_grad;
+    const Tensor flat = flattened(v), of_z = flattened(z), sharp = precision();
+    const Tensor pulled = (of_z * (flat - visible_bias_) * sharp).sum(0), coupling = of_z.t().mm(h);
+    value = (weight_ * coupling).sum() - pulled.sum();
+    gradients = {coupling.addmm(flat.t(), u), of_z.sum(0) * sharp, u.sum(0)};
+    if (learns_deviation_) gradients.push_back(2 * pulled);
+  }
+  return known_gradient(value, learned(), std::move(gradients));
+}
+
 Tensor Grbm::annealed_energy(const Tensor& v, double beta) const {
   return half_square(flattened(v)) - sum_event(act(Activation::kSoftplus, beta * latent_logits(v)));
 }
 
-Tensor Grbm::latent_logits(const Tensor& v) const { return lin(flattened(v), weight_.t(), latent_bias_); }
+Tensor Grbm::latent_logits(const Tensor& v) const { return at::addmm(latent_bias_, flattened(v), weight_); }
 
 Tensor Grbm::visible_mean(const Tensor& h) const {
   Shape sizes = event_;

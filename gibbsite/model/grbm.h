@@ -11,8 +11,8 @@
 #pragma once
 
 #include <gibbsite/core/options.h>
+#include <gibbsite/model/affine_latent.h>
 #include <gibbsite/model/energy.h>
-#include <gibbsite/model/latent_energy.h>
 #include <gibbsite/nn/parameters.h>
 
 #include <functional>
@@ -34,7 +34,7 @@ struct GrbmOptions {
 };
 
 /// Parameters: weight W [d, K], visible_bias b [d], latent_bias c [K] and, where it is trained, log_deviation log σ [d].
-class Grbm : public Energy, public LatentModel {
+class Grbm : public Energy, public AffineLatentModel {
  public:
   /// Most latent variables that log_z sums over.
   static constexpr std::int64_t kMostEnumerated = 25;
@@ -53,10 +53,18 @@ class Grbm : public Energy, public LatentModel {
   Shape event() const override { return event_; }
   std::int64_t latent_size() const override { return weight_.size(1); }
 
+  /// -½ Σ_i (v_i - b_i)²/σ_i².
+  Tensor offset(const Tensor& v) const override;
+  /// logit p(h_j = 1 | v) = c_j + (Wᵀv)_j: [B, *event] -> [B, K].
+  Tensor latent_logits(const Tensor& v) const override;
+  Tensor posterior_mean(const Tensor& v) const override;
+  Tensor posterior_covariance(const Tensor& mean, const Tensor& t) const override;
+  Tensor conditional_score(const Tensor& v, const Tensor& h) const override;
+  Tensor coupled(const Tensor& v, const Tensor& z) const override;
+  Tensor pullback(const Tensor& v, const Tensor& z, const Tensor& h, const Tensor& u) const override;
+
   /// F_β(v), [B].
   Tensor annealed_energy(const Tensor& v, double beta) const;
-  /// logit p(h_j = 1 | v) = c_j + (Wᵀv)_j: [B, *event] -> [B, K].
-  Tensor latent_logits(const Tensor& v) const;
   /// E[v | h] = b + σ²·(W h): [N, K] -> [N, *event].
   Tensor visible_mean(const Tensor& h) const;
   /// σ, like one event.
@@ -77,10 +85,18 @@ class Grbm : public Energy, public LatentModel {
   Shape event_;
   Parameters parameters_;
   Tensor weight_, visible_bias_, latent_bias_, log_deviation_;
+  bool learns_deviation_;
 
   /// The 2^K terms, by their logarithms in float64, whose sum is the normaliser up to a factor: chunk by chunk in the order of
   /// the states. Throws as log_z.
   void each_state_weight(const std::function<void(const Tensor& log_weights)>& use) const;
+  /// The parameters that are trained, in the order W, b, c, log σ.
+  std::vector<Tensor> learned() const;
+  /// Gradients in that order of Σ_b weight_b E(v_b, h_b), from h [B, K] multiplied by the weights [B].
+  using JointGradients = std::function<std::vector<Tensor>(const Tensor& weighted_h, const Tensor& weight)>;
+  JointGradients joint_gradients(const Tensor& v) const;
+  /// 1/σ², [d].
+  Tensor precision() const;
   template <class T>
   T half_square(const T& flat) const;
   template <class T>

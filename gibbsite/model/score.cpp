@@ -1,3 +1,4 @@
+#include <gibbsite/model/affine_latent.h>
 #include <gibbsite/model/score.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/types.h>
@@ -7,9 +8,18 @@ namespace {
 
 class EnergyScore : public Score {
  public:
-  explicit EnergyScore(const Energy& energy) : energy_(energy) {}
+  explicit EnergyScore(const Energy& energy)
+      : energy_(energy), latent_(dynamic_cast<const AffineLatentModel*>(&energy)) {}
   using Score::at;
   ScoreEval at(const Tensor& x, Rng&) const override {
+    if (latent_ && !x.requires_grad()) {
+      const torch::NoGradGuard no_grad;
+      const Tensor mean = latent_->posterior_mean(x);
+      return {latent_->conditional_score(x, mean), [latent = latent_, x, mean](const Tensor& z) {
+                const Tensor t = latent->coupled(x, z);
+                return latent->pullback(x, z, mean, latent->posterior_covariance(mean, t));
+              }};
+    }
     const at::AutoGradMode enabled(true);
     const Tensor point = x.requires_grad() ? x : x.detach().requires_grad_(true);
     const EnergyFn energy = energy_.fitted(point.detach());
@@ -19,6 +29,7 @@ class EnergyScore : public Score {
 
  private:
   const Energy& energy_;
+  const AffineLatentModel* latent_;  // whose marginal the energy is, or null
 };
 
 }  // namespace

@@ -1,7 +1,9 @@
 #include <fmt/format.h>
 #include <gibbsite/core/error.h>
+#include <gibbsite/model/affine_latent.h>
 #include <gibbsite/objective/bilevel_score_matching.h>
 #include <gibbsite/objective/support.h>
+#include <gibbsite/posterior/reparameterised.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/nn/module.h>
 #include <torch/types.h>
@@ -24,14 +26,17 @@ Tensor repeated(const Tensor& x, std::int64_t times) {
 // A batch as the objective sees it.
 struct Noisy {
   Tensor v;
-  Tensor target;  // the score the model is compared with; undefined for sliced score matching
-  Tensor level;   // [B], what the loss of the encoder is divided by; undefined: 1
+  Tensor noise;  // in v, in units of the objective; undefined for sliced score matching
+  Tensor level;  // [B], what the loss of the encoder is divided by; undefined: 1
 };
 
 class Bilevel : public Objective {
  public:
   Bilevel(const BilevelOptions& options, const LatentParts& latent)
-      : options_(options), joint_(*latent.joint), encoder_(*latent.encoder) {
+      : options_(options),
+        joint_(*latent.joint),
+        affine_(dynamic_cast<const AffineLatentModel*>(latent.joint)),
+        encoder_(*latent.encoder) {
     if (options.unroll > 0 && options.divergence == "fisher" && (joint_.discrete() || encoder_.discrete()))
       throw RequestError("objective.divergence",
                          "the Fisher divergence needs continuous latent variables, and these are 0 or 1", "kl");
@@ -44,14 +49,7 @@ class Bilevel : public Objective {
     const std::unique_ptr<Posterior> q = unrolled(batch, rng.stream("unroll"));
     const Tensor h = q->sample(noisy.v.detach(), l, rng).flatten(0, 1).unsqueeze(0);
     const Tensor v = repeated(noisy.v.detach(), l).requires_grad_(true);
-    // Without unrolling q is a constant, whose share of the gradient needs no graph of its own unless it is differentiated in v.
-    const Tensor energy = joint_.joint(v, h), log_q = q->log_prob(v, h);
-    Tensor score;
-    if (options_.unroll == 0 && !differentiates_score_in_v())
-      score = -gradient(energy, v, true) - (log_q.requires_grad() ? gradient(log_q, v, false) : torch::zeros_like(v));
-    else
-      score = -gradient(energy + log_q, v, true);
-    return plain_loss(loss(score, v, noisy, rng));
+    return plain_loss(loss(score(*q, v, h), v, noisy, rng));
   }
 
  protected:
@@ -60,6 +58,7 @@ class Bilevel : public Objective {
  private:
   BilevelOptions options_;
   const LatentEnergy& joint_;
+  const AffineLatentModel* affine_;  // the joint energy, or null
   const Posterior& encoder_;
 
   virtual Noisy corrupted(const Batch& batch, Rng& rng) const = 0;
@@ -90,21 +89,44 @@ class Bilevel : public Objective {
     std::unique_ptr<Posterior> q = encoder_.with(named);
     for (std::int64_t step = 0; step < options_.unroll; ++step) {
       const Noisy noisy = corrupted(batch, rng);
-      const Tensor misfit = divergence(*q, noisy.v.detach(), noisy.level, rng);
-      phi = adam_step(adam, phi, torch::autograd::grad({misfit}, phi, {}, true, true));
+      phi = adam_step(adam, phi, misfit_gradient(*q, phi, noisy.v.detach(), noisy.level, rng));
       for (std::size_t i = 0; i < phi.size(); ++i) named[i].second = phi[i];
       q = encoder_.with(named);
     }
     return q;
   }
 
-  Tensor divergence(const Posterior& q, const Tensor& v, const Tensor& level, Rng& rng) const {
+  // ∇_v (log p̃(v, h) - log q(h | v)) with a graph in the energy's parameters, h [1, L B, K]. Without unrolling q is a
+  // constant, whose share of the gradient needs no graph of its own unless it is differentiated in v.
+  Tensor score(const Posterior& q, const Tensor& v, const Tensor& h) const {
+    const bool of_constant = options_.unroll == 0 && !differentiates_score_in_v();
+    const auto* moving = dynamic_cast<const ReparameterisedPosterior*>(&q);
+    if (affine_ && moving && !differentiates_score_in_v()) {
+      const Tensor law = moving->law(v), slope = moving->density_gradient(law, h).squeeze(0);
+      const Tensor of_q = torch::autograd::grad({law}, {v}, {slope}, !of_constant, !of_constant)[0];
+      return affine_->conditional_score(v.detach(), h.squeeze(0)) - of_q;
+    }
+    const Tensor energy = joint_.joint(v, h), log_q = q.log_prob(v, h);
+    if (!of_constant) return -gradient(energy + log_q, v, true);
+    return -gradient(energy, v, true) - (log_q.requires_grad() ? gradient(log_q, v, false) : torch::zeros_like(v));
+  }
+
+  // Of the divergence in the parameters of q, with a graph.
+  std::vector<Tensor> misfit_gradient(const Posterior& q, const std::vector<Tensor>& phi, const Tensor& v,
+                                      const Tensor& level, Rng& rng) const {
+    const auto* moving = dynamic_cast<const ReparameterisedPosterior*>(&q);
+    if (affine_ && moving && moving->draws_move() && options_.divergence == "kl") {
+      const Tensor law = moving->law(v), h = moving->draw(law, 1, rng);
+      const Tensor each = moving->drawn_gradient(law, h, -affine_->latent_logits(v)).squeeze(0);
+      const Tensor shared = (level.defined() ? each / level.unsqueeze(1) : each) / static_cast<double>(v.size(0));
+      return torch::autograd::grad({law}, phi, {shared}, true, true);
+    }
     const Tensor h = q.sample(v, 1, rng);
     if (!h.requires_grad())
       throw RequestError("encoder.draw", "these draws carry no gradient to fit the encoder by", "draw = \"relaxed\"");
     Tensor each = joint_.joint(v, h) + q.log_prob(v, h);
     if (options_.divergence == "fisher") each = 0.5 * gradient(each, h, true).square().sum(-1);
-    return (level.defined() ? each / level : each).mean();
+    return torch::autograd::grad({(level.defined() ? each / level : each).mean()}, phi, {}, true, true);
   }
 };
 
@@ -118,10 +140,10 @@ class BilevelDenoising : public Bilevel {
 
   Noisy corrupted(const Batch& batch, Rng& rng) const override {
     const Tensor noise = rng.normal(batch.x.sizes(), batch.x);
-    return {batch.x + sigma_ * noise, noise / -sigma_, {}};
+    return {at::add(batch.x, noise, sigma_), noise, {}};
   }
   Tensor loss(const Tensor& score, const Tensor&, const Noisy& noisy, Rng&) const override {
-    return 0.5 * sum_event((score - repeated(noisy.target, particles())).square()).mean();
+    return 0.5 * sum_event(at::add(score, repeated(noisy.noise, particles()), 1 / sigma_).square()).mean();
   }
 };
 
@@ -137,10 +159,11 @@ class BilevelMultiscale : public Bilevel {
 
   Noisy corrupted(const Batch& batch, Rng& rng) const override {
     const Tensor level = options_.levels(batch), noise = scale_rows(rng.normal(batch.x.sizes(), batch.x), level);
-    return {batch.x + noise, noise / (-options_.sigma * options_.sigma), level};
+    return {batch.x + noise, noise, level};
   }
   Tensor loss(const Tensor& score, const Tensor&, const Noisy& noisy, Rng&) const override {
-    const Tensor away = sum_event((score - repeated(noisy.target, particles())).square());
+    const double precision = 1 / (options_.sigma * options_.sigma);
+    const Tensor away = sum_event(at::add(score, repeated(noisy.noise, particles()), precision).square());
     return (options_.factor / repeated(noisy.level, particles()).square() * away).mean();
   }
 };

@@ -21,12 +21,14 @@ class SteinDiscrepancy : public Objective {
     Rng of_w = rng.at_row(rng.first_row() + pairs);
     const ScoreEval at_v = score_->at(v, rng), at_w = score_->at(w, of_w);
     const KernelPairs k = gaussian_kernel_pairs(v, w, options_.width);
-    const Tensor for_v = scale_rows(at_w.value, k.value) - k.gradient;
     const Tensor for_w = scale_rows(at_v.value, k.value) + k.gradient;
-    const Tensor value = (sum_event(at_v.value * for_v) + sum_event(at_w.value * k.gradient) + k.trace).mean();
+    const Tensor value = (sum_event(at_w.value * for_w - at_v.value * k.gradient) + k.trace).mean();
     const auto share = static_cast<double>(pairs);
     Tensor surrogate = at_w.pullback(for_w / share);
-    if (options_.sides == "both") surrogate = surrogate + at_v.pullback(for_v / share);
+    if (options_.sides == "both") {
+      const Tensor for_v = scale_rows(at_w.value, k.value) - k.gradient;
+      surrogate = surrogate + at_v.pullback(for_v / share);
+    }
     return surrogate_loss(surrogate, value);
   }
 

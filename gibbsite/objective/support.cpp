@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <gibbsite/calculus/known_gradient.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/objective/support.h>
 #include <torch/types.h>
@@ -49,11 +50,11 @@ Loss plain_loss(const Tensor& loss, NamedTensors more) {
 }
 
 Loss surrogate_loss(const Tensor& surrogate, const Tensor& value) {
-  return {surrogate + (value - surrogate).detach(), {{"loss", value.detach()}}};
+  return {with_gradient_of(surrogate, value), {{"loss", value.detach()}}};
 }
 
 double dimension_weight(const std::string& weight, const Tensor& x) {
-  return weight == "per_dimension" ? 1 / static_cast<double>(x[0].numel()) : 1;
+  return weight == "per_dimension" ? static_cast<double>(x.size(0)) / static_cast<double>(x.numel()) : 1;
 }
 
 }  // namespace gibbsite

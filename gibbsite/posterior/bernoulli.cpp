@@ -1,22 +1,16 @@
 #include <gibbsite/nn/mlp.h>
 #include <gibbsite/posterior/bernoulli.h>
+#include <gibbsite/posterior/reparameterised.h>
 #include <torch/nn/module.h>
 #include <torch/types.h>
 
 namespace gibbsite {
 namespace {
 
-// The difference of two Gumbel variables is logistic. In place, and finite for u in [0, 1].
-Tensor logistic(Tensor u) {
-  const double tiny = 1e-20;
-  const Tensor rest = (1 - u).add_(tiny);
-  return u.add_(tiny).div_(rest).log_();
-}
-
 using Logits = std::function<Tensor(const Tensor& v)>;
 using MakeLogits = std::function<Logits(Parameters& parameters)>;
 
-class Bernoulli : public Posterior {
+class Bernoulli : public ReparameterisedPosterior {
  public:
   Bernoulli(const BernoulliDrawOptions& options, Parameters parameters, MakeLogits make, std::int64_t latent_size)
       : options_(options),
@@ -24,20 +18,21 @@ class Bernoulli : public Posterior {
         make_(std::move(make)),
         logits_(make_(parameters_)),
         latent_size_(latent_size) {}
-  Tensor sample(const Tensor& v, std::int64_t particles, Rng& rng) const override {
-    const Tensor logits = logits_(v);
-    if (options_.draw == "hard") {
-      const Tensor u = rng.uniform_particles({particles, v.size(0), latent_size_}, v);
-      return u.le(logits.detach().sigmoid()).to(v.scalar_type());
-    }
-    Tensor h = logistic(rng.uniform_particles({particles, v.size(0), latent_size_}, v));
-    return h.add_(logits).div_(options_.temperature).sigmoid_();
+  Tensor law(const Tensor& v) const override { return logits_(v); }
+  Tensor draw(const Tensor& logits, std::int64_t particles, Rng& rng) const override {
+    const Tensor u = rng.uniform_particles({particles, logits.size(0), latent_size_}, logits);
+    if (!draws_move()) return u.le(logits.detach().sigmoid()).to(logits.scalar_type());
+    // The difference of two Gumbel variables is logistic. At u = 1 it is infinite, and h is 1.
+    return (logits + u.logit()).div_(options_.temperature).sigmoid_();
   }
-  Tensor log_prob(const Tensor& v, const Tensor& h) const override {
-    const Tensor logits = logits_(v);
-    return (h * logits).sum(-1) - activate(Activation::kSoftplus, logits).sum(-1);
+  Tensor log_density(const Tensor& logits, const Tensor& h) const override {
+    return (h * logits - activate(Activation::kSoftplus, logits)).sum(-1);
   }
-  bool has_log_prob() const override { return true; }
+  Tensor density_gradient(const Tensor& logits, const Tensor& h) const override { return h - logits.sigmoid(); }
+  bool draws_move() const override { return options_.draw == "relaxed"; }
+  Tensor drawn_gradient(const Tensor& logits, const Tensor& h, const Tensor& slope) const override {
+    return at::addcmul(density_gradient(logits, h), slope + logits, h - h * h, 1 / options_.temperature);
+  }
   // Of the hard law, which relaxed draws approximate.
   std::optional<PosteriorMoments> moments(const Tensor& v) const override {
     const Tensor p = logits_(v).sigmoid();

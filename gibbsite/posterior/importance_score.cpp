@@ -1,4 +1,5 @@
 #include <gibbsite/core/error.h>
+#include <gibbsite/model/affine_latent.h>
 #include <gibbsite/posterior/importance_score.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/types.h>
@@ -8,13 +9,23 @@ namespace {
 
 class ImportanceScore : public Score {
  public:
-  ImportanceScore(std::int64_t particles, const LatentModel& model) : particles_(particles), model_(model) {}
+  ImportanceScore(std::int64_t particles, const LatentModel& model)
+      : particles_(particles), model_(model), affine_(dynamic_cast<const AffineLatentModel*>(&model)) {}
   using Score::at;
   ScoreEval at(const Tensor& x, Rng& rng) const override {
+    const Tensor coins = rng.uniform_particles({particles_, x.size(0), model_.latent_size()}, x);
+    const Tensor h = coins.le(0.5).to(x.scalar_type());
+    if (affine_) {
+      const torch::NoGradGuard no_grad;
+      const Tensor weight = (h * affine_->latent_logits(x)).sum(-1).softmax(0);
+      const Tensor mean = (weight.unsqueeze(-1) * h).sum(0);
+      return {affine_->conditional_score(x, mean), [model = affine_, v = x.detach(), h, weight, mean](const Tensor& z) {
+                const Tensor covaried = weighted_covariance(h, weight, mean, model->coupled(v, z.detach()));
+                return model->pullback(v, z, mean, covaried);
+              }};
+    }
     const at::AutoGradMode enabled(true);
     const Tensor v = x.detach().requires_grad_(true);
-    const Tensor coins = rng.uniform_particles({particles_, v.size(0), model_.latent_size()}, v);
-    const Tensor h = coins.le(0.5).to(v.scalar_type());
     // Constants of the estimate are left out.
     const Tensor log_p = (-model_.joint(v, h)).logsumexp(0);
     const Tensor score = torch::autograd::grad({log_p.sum()}, {v}, {}, true, true)[0];
@@ -24,6 +35,7 @@ class ImportanceScore : public Score {
  private:
   std::int64_t particles_;
   const LatentModel& model_;
+  const AffineLatentModel* affine_;  // the model, or null
 };
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 #include <gibbsite/core/error.h>
+#include <gibbsite/model/affine_latent.h>
 #include <gibbsite/posterior/variational_score.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/types.h>
@@ -23,7 +24,10 @@ Tensor slopes(const Tensor& y, const Tensor& v, const Tensor& z) {
 class VariationalScore : public Score {
  public:
   VariationalScore(const VariationalScoreOptions& options, const LatentEnergy& joint, const Posterior& posterior)
-      : options_(options), joint_(joint), posterior_(posterior) {}
+      : options_(options),
+        joint_(joint),
+        affine_(dynamic_cast<const AffineLatentModel*>(&joint)),
+        posterior_(posterior) {}
   using Score::at;
   ScoreEval at(const Tensor& x, Rng& rng) const override {
     const std::int64_t l = options_.particles, last = options_.share ? 1 : 2;
@@ -31,6 +35,14 @@ class VariationalScore : public Score {
     {
       const torch::NoGradGuard no_grad;
       h = posterior_.sample(x.detach(), (1 + last) * l, rng);
+    }
+    if (affine_) {
+      const torch::NoGradGuard no_grad;
+      return {affine_->conditional_score(x, h.narrow(0, 0, l).mean(0)),
+              [joint = affine_, v = x.detach(), h, l, last](const Tensor& z) {
+                const Tensor covaried = sample_covariance(h.narrow(0, last * l, l), joint->coupled(v, z.detach()));
+                return joint->pullback(v, z, h.narrow(0, l, l).mean(0), covaried);
+              }};
     }
     const at::AutoGradMode enabled(true);
     const Tensor v = x.detach().requires_grad_(true);
@@ -49,6 +61,7 @@ class VariationalScore : public Score {
  private:
   VariationalScoreOptions options_;
   const LatentEnergy& joint_;
+  const AffineLatentModel* affine_;  // the joint energy, or null
   const Posterior& posterior_;
 };
 

@@ -1,7 +1,35 @@
 #include <gibbsite/train/clipping.h>
 #include <torch/types.h>
 
+#include <cmath>
+
 namespace gibbsite {
+namespace {
+
+// Beyond this many numbers threads pay.
+constexpr std::int64_t kSmall = 16384;
+
+bool is_small(const std::vector<Tensor>& gradients) {
+  std::int64_t total = 0;
+  for (const Tensor& gradient : gradients) {
+    if (!gradient.device().is_cpu() || gradient.scalar_type() != gradients[0].scalar_type() ||
+        !gradient.is_non_overlapping_and_dense())
+      return false;
+    total += gradient.numel();
+  }
+  const at::ScalarType dtype = gradients[0].scalar_type();
+  return total <= kSmall && (dtype == at::kFloat || dtype == at::kDouble);
+}
+
+template <class Scalar>
+double sum_of_squares(const Tensor& x) {
+  const Scalar* p = x.data_ptr<Scalar>();
+  double sum = 0;
+  for (std::int64_t i = 0; i < x.numel(); ++i) sum += static_cast<double>(p[i]) * static_cast<double>(p[i]);
+  return sum;
+}
+
+}  // namespace
 
 void ClippingOptions::declare(OptionVisitor& o) {
   o.option("clip_norm", clip_norm, "gradients are scaled down to this global norm; 0: off", non_negative());
@@ -18,6 +46,12 @@ Tensor global_norm(const std::vector<Tensor>& gradients) {
   for (const Tensor& gradient : gradients)
     if (gradient.defined()) defined.push_back(gradient);
   if (defined.empty()) return torch::zeros({});
+  if (is_small(defined)) {
+    double sum = 0;
+    for (const Tensor& gradient : defined)
+      sum += gradient.scalar_type() == at::kFloat ? sum_of_squares<float>(gradient) : sum_of_squares<double>(gradient);
+    return at::scalar_tensor(std::sqrt(sum), defined[0].options());
+  }
   std::vector<Tensor> norms = at::_foreach_norm(defined, 2);
   for (Tensor& norm : norms) norm = norm.to(norms[0].device(), norms[0].scalar_type(), true);
   return torch::stack(norms).norm();

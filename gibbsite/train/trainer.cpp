@@ -88,8 +88,19 @@ NamedTensors part_tensors(const std::vector<Part>& parts, bool buffers) {
   return tensors;
 }
 
+constexpr std::int64_t kSharedSource = -1, kNoSource = -2;
+
+// A batch and where it came from.
+struct KeptBatch {
+  std::int64_t source = kNoSource;
+  std::uint64_t index = 0;
+  std::int64_t size = 0;
+  Batch batch;
+};
+
 struct PhaseState {
   TrainPhase phase;
+  std::int64_t source = kSharedSource;  // of batches: the trainer's, or the number of a phase that has its own
   Rng rng{0, "train"};
   NamedTensors parameters;     // that it trains, "<part>/<name>"
   std::vector<Tensor> inputs;  // the same without names
@@ -126,6 +137,7 @@ struct Trainer::State {
   std::int64_t snapshot_updates = -1;
   NamedTensors best_weights;  // kept with patience only
 
+  KeptBatch kept;
   const PhaseState* current = nullptr;  // the phase whose parameters want gradients now
   std::int64_t saved_updates = -1;
   bool quiet = false;
@@ -156,6 +168,8 @@ struct Trainer::State {
   void want_gradients(const PhaseState* phase);
   /// Of the phase that trains the part.
   AdamState adam(torch::nn::Module& part) const;
+  /// The last one is kept, because the updates of a step often take the same.
+  const Batch& batch_at(const PhaseState& phase, std::uint64_t index);
   std::optional<std::string> make_update();
   std::optional<std::string> divergence(PhaseState& phase, std::int64_t own, const Loss& loss);
   std::optional<std::string> weights_diverged() const;
@@ -196,7 +210,8 @@ Trainer::State::State(TrainerSetup given) : setup(std::move(given)) {
     if (!phase_names.insert(phase.name).second) throw RequestError(where, "the name is there twice");
     if (phase.steps < 1) throw RequestError(where, fmt::format("steps is {}, expected >= 1", phase.steps));
     if (!phase.objective) throw RequestError(where, "has no objective");
-    if (!phase.batches) phase.batches = setup.batches;
+    const bool own_batches = static_cast<bool>(phase.batches);
+    if (!own_batches) phase.batches = setup.batches;
     if (!phase.batches) throw RequestError(where, "has no batches");
     if (phase.batch_size <= 0) phase.batch_size = options().batch_size;
     if (!phase.clipping) phase.clipping = options().clipping;
@@ -222,6 +237,7 @@ Trainer::State::State(TrainerSetup given) : setup(std::move(given)) {
     state.norms = torch::full({2 * kMedianWindow + 1}, -1.0, torch::kDouble);
     state.norms[2 * kMedianWindow] = 0;
     state.first = cycle;
+    state.source = own_batches ? static_cast<std::int64_t>(phases.size()) : kSharedSource;
     cycle += phase.steps;
     state.phase = phase;
     phases.push_back(std::move(state));
@@ -346,13 +362,22 @@ AdamState Trainer::State::adam(torch::nn::Module& part) const {
                      "an objective of another phase goes on with its updates");
 }
 
+const Batch& Trainer::State::batch_at(const PhaseState& phase, std::uint64_t index) {
+  const std::int64_t size = phase.phase.batch_size;
+  if (kept.source != phase.source || kept.index != index || kept.size != size) {
+    kept = {};  // two of them would need the memory at once
+    kept = {phase.source, index, size, phase.phase.batches(index, size)};
+  }
+  return kept.batch;
+}
+
 std::optional<std::string> Trainer::State::make_update() {
   PhaseState& phase = phase_at(updates);
   const std::int64_t own = own_update(phase, updates, cycle);
   want_gradients(&phase);
 
   const std::int64_t index = phase.phase.same_batch ? own / phase.phase.steps : own;
-  Batch batch = phase.phase.batches(static_cast<std::uint64_t>(index), phase.phase.batch_size);
+  Batch batch = batch_at(phase, static_cast<std::uint64_t>(index));
   batch.progress = static_cast<double>(own) / static_cast<double>(options().steps * phase.phase.steps);
   // After a rollback the same noise would meet the same state, so it is drawn anew.
   batch.adam = [this](torch::nn::Module& part) { return adam(part); };

@@ -180,5 +180,32 @@ TEST(DifferentiableAdam, HasFiniteDerivativesAtZeroMeanSquare) {
   EXPECT_EQ(state.steps, 1);
 }
 
+// Two updates one after the other, by the rule written out and differentiated by autograd.
+TEST(DifferentiableAdam, IsTheRuleWithItsDerivatives) {
+  const auto leaf = [](const char* name) { return Rng(4, name).normal({3}, at::kDouble).requires_grad_(true); };
+  const Tensor p = leaf("parameter"), g = leaf("gradient"), mean = leaf("mean");
+  const Tensor square = Rng(4, "square").uniform({3}, at::kDouble).requires_grad_(true);
+  AdamState state;
+  state.learning_rate = 0.1;
+  state.beta2 = 0.95;
+  state.epsilon = 1e-3;
+  state.steps = 3;
+  state.mean = {mean};
+  state.square = {square};
+  const Tensor first = adam_step(state, {p}, {g})[0], second = adam_step(state, {first}, {(g * first).sin()})[0];
+  Tensor rule = p, m = mean, v = square, slope = g;
+  for (int k = 4; k <= 5; ++k) {
+    m = 0.9 * m + (1 - 0.9) * slope;
+    v = 0.95 * v + (1 - 0.95) * slope.square();
+    rule = rule - 0.1 * (m / (1 - std::pow(0.9, k))) / ((v / (1 - std::pow(0.95, k))).sqrt() + 1e-3);
+    slope = (g * rule).sin();
+  }
+  EXPECT_TRUE(at::allclose(second, rule, 1e-12, 1e-12));
+  const std::vector<Tensor> inputs = {p, g, mean, square};
+  const auto found = torch::autograd::grad({second.square().sum()}, inputs);
+  const auto truth = torch::autograd::grad({rule.square().sum()}, inputs);
+  for (std::size_t i = 0; i < inputs.size(); ++i) EXPECT_TRUE(at::allclose(found[i], truth[i], 1e-11, 1e-12)) << i;
+}
+
 }  // namespace
 }  // namespace gibbsite

@@ -207,6 +207,22 @@ TEST(PosteriorFit, DifferentiatesItsValueAndLeavesTheModelAlone) {
   }
 }
 
+// The formula is autograd of E(v, h) + log q(h | v) through draws that move.
+TEST(PosteriorFit, IsTheGradientThroughTheDraws) {
+  Fitted made = fitted("posterior_kl", true);
+  const Tensor x = Rng(7, "x").normal({6, 3}, at::kDouble);
+  Rng rng(9, "objective"), same = rng;
+  Batch batch;
+  batch.x = x;
+  const std::vector<Tensor> parameters = made.encoder->module().parameters();
+  const Loss loss = (*made.objective)(batch, rng);
+  const Tensor h = made.encoder->sample(x, 1, same);
+  const Tensor bound = (made.model->joint(x, h) + made.encoder->log_prob(x, h)).mean();
+  EXPECT_NEAR(loss.backward.item<double>(), bound.item<double>(), 1e-12);
+  const Tensor found = flat(torch::autograd::grad({loss.backward}, parameters));
+  EXPECT_TRUE(at::allclose(found, flat(torch::autograd::grad({bound}, parameters)), 1e-12, 1e-12));
+}
+
 // A grid of levels over the whole batch: the mean of the rows' losses, each at its level and divided by it. A shard is its rows.
 TEST(PosteriorFit, DividesByTheLevelsOfAGrid) {
   for (const char* name : {"posterior_kl", "posterior_fisher"}) {

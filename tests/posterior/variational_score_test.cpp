@@ -3,6 +3,7 @@
 #include <gibbsite/posterior/bernoulli.h>
 #include <gibbsite/posterior/corrected.h>
 #include <gibbsite/posterior/gaussian.h>
+#include <gibbsite/posterior/reparameterised.h>
 #include <gibbsite/posterior/variational_score.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -55,6 +56,25 @@ TEST(BernoulliPosterior, DrawsFollowTheirLaws) {
   const Tensor h = make_exact_posterior(*grbm, hard())->sample(v, n, rng).squeeze(1), p = logits.sigmoid().squeeze(0);
   EXPECT_TRUE(h.eq(0).logical_or(h.eq(1)).all().item<bool>());
   EXPECT_LT(number(((h.mean(0) - p) / (p * (1 - p) / double(n)).sqrt()).abs().max()), 4);
+}
+
+// Against autograd through draws that move with the logits, of a function of them that is not linear.
+TEST(BernoulliPosterior, GradientsInTheLogitsHaveFormulas) {
+  auto grbm = test_grbm();
+  BernoulliDrawOptions options;
+  options.temperature = 0.4;
+  const auto posterior = make_exact_posterior(*grbm, options);
+  const auto& q = dynamic_cast<const ReparameterisedPosterior&>(*posterior);
+  const Tensor law = Rng(1, "law").normal({5, 4}, at::kDouble).requires_grad_(true);
+  Rng rng(2, "draw");
+  const Tensor h = q.draw(law, 1, rng), fixed = h.detach();
+  const auto f = [](const Tensor& x) { return (x.pow(3) - x.cos()).sum(); };
+  const Tensor at = fixed.clone().requires_grad_(true), slope = torch::autograd::grad({f(at)}, {at})[0];
+  const Tensor truth = torch::autograd::grad({f(h) + q.log_density(law, h).sum()}, {law})[0];
+  EXPECT_TRUE(at::allclose(q.drawn_gradient(law, fixed, slope).squeeze(0), truth, 1e-12, 1e-12));
+  const Tensor of_density = torch::autograd::grad({q.log_density(law, fixed).sum()}, {law})[0];
+  EXPECT_TRUE(at::allclose(q.density_gradient(law, fixed).squeeze(0), of_density, 1e-12, 1e-12));
+  EXPECT_GT((truth - of_density).abs().min().item<double>(), 1e-6);
 }
 
 // The two kinds of noise that float32 uniforms end in are finite.

@@ -21,6 +21,19 @@ TEST(Clipping, NormOfAllGradientsTogether) {
   EXPECT_EQ(global_norm({Tensor()}).item<double>(), 0);
 }
 
+// However many numbers there are, of whatever layout and type.
+TEST(Clipping, NormsOfFewAndOfManyNumbersAgree) {
+  const Tensor few = torch::linspace(-1, 2, 60, torch::kDouble).view({5, 12}), many = torch::linspace(-3, 1, 200000);
+  const double of_few = few.square().sum().item<double>(),
+               of_many = many.to(torch::kDouble).square().sum().item<double>();
+  EXPECT_NEAR(global_norm({few}).item<double>(), std::sqrt(of_few), 1e-12);
+  EXPECT_NEAR(global_norm({few.t()}).item<double>(), std::sqrt(of_few), 1e-12);
+  EXPECT_NEAR(global_norm({few.slice(1, 0, 12, 2)}).item<double>(),
+              few.slice(1, 0, 12, 2).square().sum().sqrt().item<double>(), 1e-12);
+  EXPECT_NEAR(global_norm({few, many}).item<double>(), std::sqrt(of_few + of_many), 0.01);
+  EXPECT_EQ(global_norm({few.to(torch::kFloat)}).scalar_type(), torch::kFloat);
+}
+
 TEST(Clipping, ScalesToTheLimitAndReportsTheNormBefore) {
   std::vector<Tensor> gradients = {torch::tensor({3.0, 4.0}, torch::kDouble), Tensor(),
                                    torch::tensor({12.0}, torch::kDouble)};

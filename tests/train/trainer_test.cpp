@@ -139,8 +139,8 @@ TEST(Trainer, BatchOfTheStepServesAllUpdatesOfAPhaseThatWantsIt) {
     };
     setup.phases[0].same_batch = same;
     Trainer(std::move(setup)).run();
-    const std::vector<std::uint64_t> expected = same ? std::vector<std::uint64_t>{0, 0, 0, 1, 1, 1, 2, 2, 2}
-                                                     : std::vector<std::uint64_t>{0, 1, 2, 3, 4, 5, 6, 7, 8};
+    const std::vector<std::uint64_t> expected =
+        same ? std::vector<std::uint64_t>{0, 1, 2} : std::vector<std::uint64_t>{0, 1, 2, 3, 4, 5, 6, 7, 8};
     EXPECT_EQ(read, expected);
   }
 }
@@ -559,6 +559,47 @@ TEST(TrainOptions, EveryOptionIsDescribed) {
   check(describe_options<OptimizerOptions>());
   check(describe_options<ScheduleOptions>());
   EXPECT_THROW(read_options<TrainOptions>(Config::table({{"steps", 0}}), "train"), RequestError);
+}
+
+// A batch that several updates share is read once; phases that read elsewhere or take another size have their own.
+TEST(Trainer, ReadsABatchOnceForAllThatShareIt) {
+  Problem problem;
+  TrainerSetup setup = problem.setup(4);
+  int reads = 0, elsewhere = 0;
+  setup.batches = [&](std::uint64_t step, std::int64_t size) {
+    ++reads;
+    return noise_batch(step, size);
+  };
+  std::vector<Tensor> seen;
+  Formula record([&](const Batch& batch, Rng&, Tensor&) {
+    seen.push_back(batch.x);
+    return plain_loss((problem.module->value * batch.x).mean());
+  });
+  setup.phases[0].objective = &record;
+  setup.phases[0].steps = 3;
+  setup.phases[0].same_batch = true;
+  TrainPhase same = setup.phases[0], small = same, own = same;
+  same.name = "same";
+  same.steps = 1;
+  small.name = "small";
+  small.batch_size = 5;
+  own.name = "own";
+  own.batches = [&](std::uint64_t step, std::int64_t size) {
+    ++elsewhere;
+    return noise_batch(step + 100, size);
+  };
+  setup.phases.insert(setup.phases.end(), {same, small, own});
+  Trainer(std::move(setup)).run();
+  EXPECT_EQ(reads, 4 * 2);
+  EXPECT_EQ(elsewhere, 4);
+  ASSERT_EQ(seen.size(), 4u * 10);
+  for (std::uint64_t step = 0; step < 4; ++step)
+    for (std::size_t k = 0; k < 10; ++k) {
+      const Tensor truth = k < 4   ? noise_batch(step, 16).x
+                           : k < 7 ? noise_batch(step, 5).x
+                                   : noise_batch(step + 100, 16).x;
+      EXPECT_TRUE(torch::equal(seen[step * 10 + k], truth)) << step << " " << k;
+    }
 }
 
 // An objective sees Adam of the phase that trains another part, and can say what its next update will be: the optimiser in
