@@ -1,4 +1,5 @@
 #include <gibbsite/model/classifier.h>
+#include <gibbsite/model/conjugate_energy.h>
 #include <gibbsite/model/conv_decoder.h>
 #include <gibbsite/model/conv_latent_score.h>
 #include <gibbsite/model/decoder.h>
@@ -39,6 +40,11 @@ std::unique_ptr<Base> own_marginal(const Config& config, const ModelContext& con
   return std::make_unique<Model>(read_options<Options>(config, "model"), context);
 }
 
+template <class Base>
+std::unique_ptr<Base> conjugate(const Config& config, const ModelContext& context) {
+  return make_conjugate_energy(read_options<ConjugateEnergyOptions>(config, "model"), context);
+}
+
 template <class Options, std::unique_ptr<ScoreNetwork> (*make)(const Options&, const ModelContext&)>
 std::unique_ptr<ScoreNetwork> score_from_config(const Config& config, const ModelContext& context) {
   return make(read_options<Options>(config, "score"), context);
@@ -72,6 +78,8 @@ const Table<MakeEnergy>& energy_table() {
       {"nice", "additive couplings and a scale; exact log density, sampling", "finite-difference score matching, Table 3; Dinh et al. 2015", from_config<NiceOptions, make_nice>, describe_options<NiceOptions>, Settings::table({{"hidden", Settings::array({Settings(4), Settings(4)})}})},
       {"quadratic", "k ‖x - m‖² / 2 with trainable k", "closed-form test case", from_config<QuadraticEnergyOptions, make_quadratic_energy>, describe_options<QuadraticEnergyOptions>, Settings::table()},
       {"dkef", "deep kernel exponential family, its weights solved in closed form", "Wenliang et al. 2019; finite-difference score matching, Table 1", from_config<DkefOptions, make_dkef>, describe_options<DkefOptions>, Settings::table({{"inducing", Settings(4)}, {"features", Settings(3)}, {"hidden", Settings::array({Settings(4)})}})},
+      {"conv", "convolutions and dense layers", "IGEBM; CEBM, section 6", from_config<FeatureEnergyOptions, make_feature_energy>, describe_options<FeatureEnergyOptions>, Settings::table({{"channels", Settings::array({Settings(2), Settings(2)})}, {"hidden", Settings::array({Settings(4)})}})},
+      {"conjugate", "conjugate energy-based model, its latent variables integrated out", "CEBM, Eq. 17", conjugate<Energy>, describe_options<ConjugateEnergyOptions>, Settings::table({{"latent_size", Settings(2)}, {"channels", Settings::array({Settings(2), Settings(2)})}, {"hidden", Settings::array({Settings(4)})}})},
       {"classifier", "convolutional classifier; as an energy -log Σ exp(logits)", "judge of image samples", from_config<ClassifierOptions, make_classifier>, describe_options<ClassifierOptions>, Settings::table({{"filters", Settings(2)}, {"features", Settings(4)}})},
       {"grbm", "Gaussian-Bernoulli restricted Boltzmann machine, its latent variables summed out", "VaGES, Eq. 15", own_marginal<Energy, Grbm, GrbmOptions>, describe_options<GrbmOptions>, Settings::table({{"latent_size", Settings(2)}})},
       {"gaussian_latent", "Gaussian model of v and h, its latent variables integrated out", "VaGES, Figure 1 (b)", own_marginal<Energy, GaussianLatent, GaussianLatentOptions>, describe_options<GaussianLatentOptions>, Settings::table({{"latent_size", Settings(2)}})},
@@ -86,6 +94,7 @@ const Table<MakeLatentModel>& latent_model_table() {
       // clang-format off
       {"grbm", "Gaussian-Bernoulli restricted Boltzmann machine", "VaGES, Eq. 15", own_marginal<LatentModel, Grbm, GrbmOptions>, describe_options<GrbmOptions>, Settings::table({{"latent_size", Settings(2)}})},
       {"gaussian_latent", "Gaussian model of v and h, everything in closed form", "VaGES, Figure 1 (b)", own_marginal<LatentModel, GaussianLatent, GaussianLatentOptions>, describe_options<GaussianLatentOptions>, Settings::table({{"latent_size", Settings(2)}})},
+      {"conjugate", "conjugate energy-based model: a posterior of the family of its bias", "CEBM, Eq. 14", conjugate<LatentModel>, describe_options<ConjugateEnergyOptions>, Settings::table({{"latent_size", Settings(2)}, {"channels", Settings::array({Settings(2), Settings(2)})}, {"hidden", Settings::array({Settings(4)})}})},
       {"residual_latent", "residual convolutions of v, joined with h by an additive coupling, under a quadratic head", "VaGES, Table 1", latent_from_config<ResidualLatentOptions, make_residual_latent>, describe_options<ResidualLatentOptions>, Settings::table({{"latent_size", Settings(2)}, {"filters", Settings(2)}, {"stages", Settings(1)}, {"blocks", Settings(2)}})},
       // clang-format on
   };

@@ -65,6 +65,12 @@ Tensor Parameters::normal(const std::string& name, at::IntArrayRef sizes, double
   return keep(name, mean + deviation * stream.normal(sizes, at::kDouble));
 }
 
+Tensor Parameters::fixed_normal(const std::string& name, at::IntArrayRef sizes, double deviation) {
+  Rng stream = init_.stream(name);
+  const Tensor value = deviation * stream.normal(sizes, at::kDouble);
+  return module_->register_buffer(registered(name), value.to(device_, dtype_));
+}
+
 Tensor Parameters::given(const std::string& name, const Tensor& value) {
   const Tensor given = substitute(name);
   return given.defined() ? given : keep(name, value.detach());

@@ -26,6 +26,8 @@ class Parameters {
   Tensor glorot(const std::string& name, std::int64_t outputs, std::int64_t inputs);
   /// N(mean, deviation²), drawn from stream "init/<name>".
   Tensor normal(const std::string& name, at::IntArrayRef sizes, double deviation, double mean = 0);
+  /// The values of normal() as a buffer, which is kept and not trained.
+  Tensor fixed_normal(const std::string& name, at::IntArrayRef sizes, double deviation);
   /// A copy of `value`.
   Tensor given(const std::string& name, const Tensor& value);
   Tensor constant(const std::string& name, at::IntArrayRef sizes, double value);

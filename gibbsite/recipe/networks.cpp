@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/manifold/sphere.h>
+#include <gibbsite/posterior/conjugate.h>
 #include <gibbsite/posterior/corrected.h>
 #include <gibbsite/posterior/variational_score.h>
 #include <gibbsite/recipe/named_table.h>
@@ -66,6 +67,15 @@ void make_latent_energy(const Config& recipe, const MakeContext& context, Networ
   }
 }
 
+void make_energy(const Config& recipe, const MakeContext& context, Networks& made, Config& resolved) {
+  made.energy = make_part(energy_table(), recipe, "model", context("init"), resolved);
+  // A conjugate energy brings its encoder along.
+  if (const auto conjugate = std::dynamic_pointer_cast<ConjugateEnergy>(made.energy)) {
+    made.latent_model = conjugate;
+    made.encoder = make_exact_posterior(*conjugate);
+  }
+}
+
 void make_autoencoder(const Config& recipe, const MakeContext& context, Networks& made, Config& resolved) {
   struct Latent {
     std::int64_t size = 32;
@@ -107,7 +117,7 @@ void make_autoencoder(const Config& recipe, const MakeContext& context, Networks
 std::vector<Part> Networks::named_parts() const {
   std::vector<Part> parts;
   const auto add = [&](const char* name, const auto& network) {
-    if (network) parts.push_back({name, &network->module()});
+    if (network && !network->module().parameters().empty()) parts.push_back({name, &network->module()});
   };
   if (latent_model)
     add("model", latent_model);
@@ -161,7 +171,7 @@ Networks make_networks(const Config& recipe, const MakeContext& context, Config&
     if (recipe.contains("encoder"))
       make_latent_energy(recipe, context, made, resolved);
     else
-      made.energy = make_part(energy_table(), recipe, "model", context("init"), resolved);
+      make_energy(recipe, context, made, resolved);
     return made;
   }
   if (recipe.contains("encoder")) {
