@@ -127,9 +127,7 @@ class Categorical : public Unbounded {
   Tensor mean_parameters(const Tensor& natural) const override {
     return with_last(natural).softmax(-1).narrow(-1, 0, size());
   }
-  Tensor natural_parameters(const Tensor& mean) const override {
-    return mean.log() - (1 - mean.sum(-1, true)).log();
-  }
+  Tensor natural_parameters(const Tensor& mean) const override { return mean.log() - (1 - mean.sum(-1, true)).log(); }
   Tensor variance(const Tensor& natural) const override {
     const Tensor p = mean_parameters(natural);
     return p * (1 - p);
@@ -144,7 +142,9 @@ class Categorical : public Unbounded {
   bool discrete() const override { return true; }
 
  private:
-  static Tensor with_last(const Tensor& natural) { return at::cat({natural, torch::zeros_like(natural.narrow(-1, 0, 1))}, -1); }
+  static Tensor with_last(const Tensor& natural) {
+    return at::cat({natural, torch::zeros_like(natural.narrow(-1, 0, 1))}, -1);
+  }
 };
 
 class Dirichlet : public ExponentialFamily {

@@ -60,9 +60,7 @@ class VonMisesFisher : public ExponentialFamily {
   std::int64_t size_;
   // Of zero vectors too, with a derivative.
   static Tensor length(const Tensor& rows) { return (rows.square().sum(-1) + 1e-24).sqrt(); }
-  Tensor mean_length(const Tensor& kappa) const {
-    return vmf_mean_length(kappa.flatten(), size_).view(kappa.sizes());
-  }
+  Tensor mean_length(const Tensor& kappa) const { return vmf_mean_length(kappa.flatten(), size_).view(kappa.sizes()); }
   Tensor newton(const Tensor& kappa, const Tensor& r) const {
     const Tensor a = mean_length(kappa), slope = 1 - a.square() - static_cast<double>(size_ - 1) * a / kappa;
     return kappa - (a - r) / slope;

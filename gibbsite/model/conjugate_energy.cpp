@@ -113,9 +113,7 @@ bool ConjugateEnergy::has_jet() const {
   return raw_statistics(seed_jet(x, x, 1)).has_value();
 }
 
-Tensor ConjugateEnergy::responsibilities(const Tensor& x) const {
-  return evidence(posterior_parameters(x)).softmax(1);
-}
+Tensor ConjugateEnergy::responsibilities(const Tensor& x) const { return evidence(posterior_parameters(x)).softmax(1); }
 
 Tensor ConjugateEnergy::log_mixture(const Tensor& posterior, const Tensor& z) const {
   // [P, B, L]
@@ -195,10 +193,14 @@ Tensor ConjugateEnergy::sample_posterior(const Tensor& x, std::int64_t particles
   return at::stack(draws);
 }
 
-Tensor ConjugateEnergy::representation(const Tensor& x) const {
-  const Tensor posterior = posterior_parameters(x), chosen = evidence(posterior).argmax(1).view({-1, 1, 1});
-  return family_->mean(posterior.gather(1, chosen.expand({-1, 1, posterior.size(2)})).squeeze(1));
+Tensor ConjugateEnergy::representative_parameters(const Tensor& x) const {
+  const Tensor posterior = posterior_parameters(x);
+  if (components() == 1) return posterior.squeeze(1);
+  const Tensor chosen = evidence(posterior).argmax(1).view({-1, 1, 1});
+  return posterior.gather(1, chosen.expand({-1, 1, posterior.size(2)})).squeeze(1);
 }
+
+Tensor ConjugateEnergy::representation(const Tensor& x) const { return family_->mean(representative_parameters(x)); }
 
 std::unique_ptr<ConjugateEnergy> make_conjugate_energy(const ConjugateEnergyOptions& options,
                                                        const ModelContext& context) {

@@ -23,10 +23,10 @@ struct BiasOptions {
   void declare(OptionVisitor& o) {
     o.option("components", components, "L, biases in equal shares", at_least(1));
     o.option("learn_bias", learn_bias, "train the parameters of the biases");
-    o.only_if(components > 1).option("spread", spread, "deviation of their first free parameters (Gaussian: means)",
-                                     non_negative());
-    o.only_if(learn_bias).option("least_log_deviation", least_log_deviation,
-                                 "floor of the log deviations of Gaussian biases");
+    o.only_if(components > 1)
+        .option("spread", spread, "deviation of their first free parameters (Gaussian: means)", non_negative());
+    o.only_if(learn_bias)
+        .option("least_log_deviation", least_log_deviation, "floor of the log deviations of Gaussian biases");
   }
 };
 
@@ -75,7 +75,9 @@ class ConjugateEnergy : public Energy, public LatentModel {
   Tensor divergence_from_bias(const Tensor& x) const;
   /// Draws, [particles, B, K], without graph.
   Tensor sample_posterior(const Tensor& x, std::int64_t particles, Rng& rng) const;
-  /// Mean of the component with the largest share: what the paper classifies by. [B, K].
+  /// Natural parameters of the component with the largest share: [B, S].
+  Tensor representative_parameters(const Tensor& x) const;
+  /// Its mean, what the paper classifies by: [B, K].
   Tensor representation(const Tensor& x) const;
 
  private:

@@ -1,5 +1,7 @@
 #include <gibbsite/core/error.h>
 #include <gibbsite/objective/contrastive_divergence.h>
+#include <gibbsite/objective/information.h>
+#include <gibbsite/objective/support.h>
 #include <gibbsite/sampler/chain.h>
 #include <torch/types.h>
 
@@ -12,6 +14,7 @@ class ContrastiveDivergence : public Objective {
                         std::shared_ptr<const Kernel> kernel)
       : options_(options),
         energy_(*parts.energy),
+        conjugate_(dynamic_cast<const ConjugateEnergy*>(parts.energy)),
         kernel_(std::move(kernel)),
         buffer_(std::make_unique<ReplayBuffer>(options, fresh_starts(options, parts.data_example),
                                                parts.rng.stream("replay"), parts.data_example)) {}
@@ -29,8 +32,13 @@ class ContrastiveDivergence : public Objective {
     Tensor loss = gap;
     if (options_.magnitude > 0)
       loss = loss + options_.magnitude * (data_energy.square().mean() + model_energy.square().mean());
-    return {loss,
-            {{"loss", loss.detach()}, {"energy_gap", gap.detach()}, {"data_energy", data_energy.detach().mean()}}};
+    NamedTensors log = {{"energy_gap", gap.detach()}, {"data_energy", data_energy.detach().mean()}};
+    if (options_.information > 0) {
+      const Tensor information = information_bound(*conjugate_, batch.x);
+      loss = loss - options_.information * information;
+      log.emplace_back("information", information.detach());
+    }
+    return plain_loss(loss, std::move(log));
   }
 
   NamedTensors state() const override { return buffer_->state(); }
@@ -39,6 +47,7 @@ class ContrastiveDivergence : public Objective {
  private:
   ContrastiveDivergenceOptions options_;
   const Energy& energy_;
+  const ConjugateEnergy* conjugate_;
   std::shared_ptr<const Kernel> kernel_;
   std::unique_ptr<ReplayBuffer> buffer_;
 
@@ -56,6 +65,8 @@ class ContrastiveDivergence : public Objective {
 std::unique_ptr<Objective> make_contrastive_divergence(const ContrastiveDivergenceOptions& options,
                                                        const ObjectiveParts& parts) {
   if (!parts.energy) throw RequestError("objective", "pcd needs an energy model");
+  if (options.information > 0 && !dynamic_cast<const ConjugateEnergy*>(parts.energy))
+    throw RequestError("objective.information", "needs a conjugate energy", "model.name = \"conjugate\"");
   std::shared_ptr<const Kernel> kernel = parts.kernel ? parts.kernel() : nullptr;
   if (!kernel) throw RequestError("objective", "pcd needs a sampler for its negatives", "add a [sampler] table");
   refuse_replicas(*kernel, "pcd");

@@ -52,7 +52,8 @@ TEST(ExponentialFamily, Bernoulli) {
 
 TEST(ExponentialFamily, Categorical) {
   const Rule states = points(torch::eye(4, at::kDouble).narrow(1, 0, 3));
-  expect_family(*make_categorical_family(3), row({1.3, -0.4, 0.2}), row({-0.5, 0.7, 2}), states.z, states.weight, 1e-12);
+  expect_family(*make_categorical_family(3), row({1.3, -0.4, 0.2}), row({-0.5, 0.7, 2}), states.z, states.weight,
+                1e-12);
 }
 
 TEST(ExponentialFamily, Dirichlet) {

@@ -32,7 +32,8 @@ inline void expect_family(const ExponentialFamily& family, const Tensor& a, cons
   const Tensor point = mu.clone().requires_grad_(true);
   close(torch::autograd::grad({dual(family, point).sum()}, {point})[0], a, 1e-8, "it is the gradient of B*");
   // The derivative of the inverse is the inverse of the derivative.
-  const Tensor back = family.natural_parameters(point), along = torch::linspace(0.3, 1, family.statistics(), at::kDouble);
+  const Tensor back = family.natural_parameters(point),
+               along = torch::linspace(0.3, 1, family.statistics(), at::kDouble);
   const Tensor pulled = torch::autograd::grad({(back * along).sum()}, {point})[0];
   const Tensor means = family.mean_parameters(free);
   close(torch::autograd::grad({(means * pulled).sum()}, {free})[0], along.unsqueeze(0), 1e-7, "Hessians are inverses");
@@ -70,7 +71,8 @@ inline void expect_family(const ExponentialFamily& family, const Tensor& a, cons
   EXPECT_TRUE(family.log_normaliser(standard).isfinite().all().item<bool>());
 
   // Jets, where it has them, against differences.
-  const Tensor raw = Rng(3, "raw").normal({4, family.statistics()}, at::kDouble), v = Rng(4, "v").normal(raw.sizes(), raw);
+  const Tensor raw = Rng(3, "raw").normal({4, family.statistics()}, at::kDouble),
+               v = Rng(4, "v").normal(raw.sizes(), raw);
   const auto f = [&](double t) { return family.log_normaliser(family.updated(a, raw + t * v)); };
   if (const auto update = family.updated(a, seed_jet(raw, v, 2))) {
     if (const auto jet = family.log_normaliser(*update)) {

@@ -94,8 +94,8 @@ TEST(ConjugateEnergy, MarginalAndPosteriorAreThoseOfIntegration) {
         EXPECT_TRUE(torch::equal(model.representation(x), model.posterior_mean(x)));
         // Eq. 25: the joint energy by the divergence of the statistics from the posterior's mean parameters.
         const Tensor mu = family.mean_parameters(natural.squeeze(1));
-        const Tensor by_divergence = dual_divergence_less_bias(family, family.statistic(z), mu) + model.energy(x) -
-                                     family.log_base(z);
+        const Tensor by_divergence =
+            dual_divergence_less_bias(family, family.statistic(z), mu) + model.energy(x) - family.log_base(z);
         EXPECT_TRUE(at::allclose(model.joint(x, z), by_divergence, 1e-9, 1e-9)) << what;
       } else {
         EXPECT_THROW(model.posterior_entropy(x), RequestError);
@@ -117,9 +117,10 @@ TEST(ConjugateEnergy, GaussianClosedForms) {
   const Tensor variance = 1 / (1 + 2 * b2), mean = a * variance;
   EXPECT_TRUE(at::allclose(model.posterior_variance(x), variance, 1e-12, 1e-12));
   EXPECT_TRUE(at::allclose(model.posterior_mean(x), mean, 1e-12, 1e-12));
-  EXPECT_TRUE(at::allclose(-model.energy(x), (a.square() / (2 + 4 * b2) - 0.5 * (1 + 2 * b2).log()).sum(1), 1e-12, 1e-12));
-  EXPECT_TRUE(at::allclose(model.divergence_from_bias(x),
-                           0.5 * (mean.square() + variance - 1 - variance.log()).sum(1), 1e-11, 1e-11));
+  EXPECT_TRUE(
+      at::allclose(-model.energy(x), (a.square() / (2 + 4 * b2) - 0.5 * (1 + 2 * b2).log()).sum(1), 1e-12, 1e-12));
+  EXPECT_TRUE(at::allclose(model.divergence_from_bias(x), 0.5 * (mean.square() + variance - 1 - variance.log()).sum(1),
+                           1e-11, 1e-11));
 }
 
 // Eq. 28: minus the log density of a decoder's likelihood by the divergence of x from its mean.
@@ -129,9 +130,10 @@ TEST(ConjugateEnergy, LikelihoodsOfDecodersAreDivergences) {
   const auto by_divergence = [&](const ExponentialFamily& family, const Tensor& x) {
     return dual_divergence_less_bias(family, x, family.mean_parameters(eta)) - family.log_base(x);
   };
-  EXPECT_TRUE(at::allclose(by_divergence(*normal, u), 0.5 * ((u - eta).square() + std::log(2 * M_PI)).sum(1), 1e-10, 1e-10));
-  EXPECT_TRUE(at::allclose(dual_divergence(*normal, u, eta) - dual(*normal, u), dual_divergence_less_bias(*normal, u, eta),
-                           1e-10, 1e-10));
+  EXPECT_TRUE(
+      at::allclose(by_divergence(*normal, u), 0.5 * ((u - eta).square() + std::log(2 * M_PI)).sum(1), 1e-10, 1e-10));
+  EXPECT_TRUE(at::allclose(dual_divergence(*normal, u, eta) - dual(*normal, u),
+                           dual_divergence_less_bias(*normal, u, eta), 1e-10, 1e-10));
   const Tensor bits = (u > 0).to(at::kDouble), p = eta.sigmoid();
   EXPECT_TRUE(at::allclose(by_divergence(*make_bernoulli_family(3), bits),
                            -(bits * p.log() + (1 - bits) * (1 - p).log()).sum(1), 1e-10, 1e-10));
