@@ -2,7 +2,6 @@
 #include <gibbsite/recipe/autoencoder_study.h>
 #include <gibbsite/recipe/parse.h>
 #include <gibbsite/recipe/sample.h>
-#include <gibbsite/report/image.h>
 #include <torch/types.h>
 
 #include <algorithm>
@@ -58,10 +57,8 @@ MeasuredLikelihood measure_likelihood(const Parts& model, const std::string& met
 
 Picture decoded_picture(const Parts& model, const std::string& file, const std::string& method, const Ports& ports) {
   constexpr std::int64_t kSamples = 64;
-  GridStyle style;
-  style.scale = 2;
-  write_image_grid(file, model.transforms.pipeline.inverse(draw(model, kSamples, model.rng("samples"), ports).x),
-                   style);
+  const Tensor x = model.transforms.pipeline.inverse(draw(model, kSamples, model.rng("samples"), {}).x);
+  write_picture(file, x, model, *ports.logger);
   return read_picture(file, fmt::format("{}: means of v given codes of the prior", method));
 }
 

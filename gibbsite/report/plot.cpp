@@ -242,7 +242,7 @@ bool Plotter::densities(const std::string& path, const DensityPlot& plot) {
   for (int i = 0; i < count; ++i) {
     if (plot.panels[static_cast<std::size_t>(i)].values.defined()) last_with_values = i;
   }
-  const int panel_pixels = 400, left = 64, right = 110, top = 76, bottom = 62, gap = 28;
+  const int panel_pixels = 400, left = 64, right = 122, top = 76, bottom = 62, gap = 28;
   const int width = left + count * panel_pixels + (count - 1) * gap + right, height = top + panel_pixels + bottom;
   std::string commands =
       fmt::format("set terminal pngcairo noenhanced size {},{} font 'Sans,12' background rgb 'white'\n", width, height);
