@@ -5,7 +5,7 @@
 //   weighted   p̂(z_b) ≈ p(z_b | x_b)/N + (N - 1)/(N (B - 1)) Σ_{b' ≠ b} p(z_b | x_b')   (Esmaeili et al. 2019): can reach log N
 //   plain      p̂(z_b) ≈ (1/B) Σ_{b'} p(z_b | x_b')                                      cannot pass log B
 //
-// Their information is biased down where it comes near those bounds (docs/mutual-information.md).
+// Their information is biased down where it comes near those bounds.
 #pragma once
 
 #include <gibbsite/core/options.h>
