@@ -78,6 +78,7 @@ class Study {
 
 std::vector<std::string> slugs_of(const std::vector<Method>& methods) {
   std::vector<std::string> slugs;
+  slugs.reserve(methods.size());
   for (const Method& method : methods) slugs.push_back(method.slug);
   return slugs;
 }
