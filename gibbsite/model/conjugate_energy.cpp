@@ -154,15 +154,11 @@ std::function<Tensor(const Tensor& z)> ConjugateEnergy::given(const Tensor& x) c
   return [this, posterior, marginal](const Tensor& z) { return marginal - log_mixture(posterior, z); };
 }
 
-Tensor ConjugateEnergy::posterior_mean(const Tensor& x) const {
-  const Tensor posterior = posterior_parameters(x);
-  return (evidence(posterior).softmax(1).unsqueeze(2) * family_->mean(posterior)).sum(1);
-}
-
-Tensor ConjugateEnergy::posterior_variance(const Tensor& x) const {
+ConjugateEnergy::Moments ConjugateEnergy::posterior_moments(const Tensor& x) const {
   const Tensor posterior = posterior_parameters(x), share = evidence(posterior).softmax(1).unsqueeze(2);
   const Tensor means = family_->mean(posterior), mean = (share * means).sum(1, true);
-  return (share * (family_->variance(posterior) + (means - mean).square())).sum(1);
+  const Tensor variance = (share * (family_->variance(posterior) + (means - mean).square())).sum(1);
+  return {mean.squeeze(1), variance};
 }
 
 void ConjugateEnergy::require_single(const char* what) const {

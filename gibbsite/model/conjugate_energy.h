@@ -66,9 +66,13 @@ class ConjugateEnergy : public Energy, public LatentModel {
   Tensor log_posterior(const Tensor& x, const Tensor& z) const;
   /// log p_λ(z), of the mixture: z [..., K] -> [...].
   Tensor log_bias(const Tensor& z) const;
-  /// Of p(z | x): [B, K].
-  Tensor posterior_mean(const Tensor& x) const;
-  Tensor posterior_variance(const Tensor& x) const;
+  struct Moments {
+    Tensor mean, variance;  ///< [B, K]
+  };
+  /// Of p(z | x), by one pass of the network.
+  Moments posterior_moments(const Tensor& x) const;
+  Tensor posterior_mean(const Tensor& x) const { return posterior_moments(x).mean; }
+  Tensor posterior_variance(const Tensor& x) const { return posterior_moments(x).variance; }
   /// [B]; RequestError for a mixture, which has no formula.
   Tensor posterior_entropy(const Tensor& x) const;
   /// KL(p(z | x) ‖ p_λ), [B]; RequestError for a mixture.

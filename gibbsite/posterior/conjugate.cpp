@@ -13,7 +13,8 @@ class Conjugate : public Posterior {
   Tensor log_prob(const Tensor& v, const Tensor& h) const override { return model_.log_posterior(v, h); }
   bool has_log_prob() const override { return true; }
   std::optional<PosteriorMoments> moments(const Tensor& v) const override {
-    return PosteriorMoments{model_.posterior_mean(v), model_.posterior_variance(v)};
+    const ConjugateEnergy::Moments q = model_.posterior_moments(v);
+    return PosteriorMoments{q.mean, q.variance};
   }
   bool has_divergence() const override { return model_.components() == 1; }
   std::optional<DrawWithDivergence> sample_with_divergence(const Tensor& v, std::int64_t particles,
