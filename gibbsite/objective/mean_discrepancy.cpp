@@ -1,18 +1,11 @@
 #include <gibbsite/core/error.h>
 #include <gibbsite/objective/mean_discrepancy.h>
+#include <gibbsite/sampler/stein.h>
 #include <torch/types.h>
 
 #include <algorithm>
 
 namespace gibbsite {
-namespace {
-
-Tensor squared_distances(const Tensor& x, const Tensor& y) {
-  const Tensor products = x.mm(y.t());
-  return (x.square().sum(1, true) + y.square().sum(1).unsqueeze(0) - 2 * products).clamp_min(0);
-}
-
-}  // namespace
 
 Tensor mean_discrepancy(const Tensor& x, const Tensor& y) {
   const std::int64_t n = x.size(0);

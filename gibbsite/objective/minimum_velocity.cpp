@@ -23,7 +23,7 @@ class Velocity {
     value_ = energy.value(at);
     const Tensor ambient = torch::autograd::grad({value_.sum()}, {at}, {}, true, true)[0];
     score_ = -(manifold ? manifold->gradient(x_, ambient) : ambient);
-    if (options.dynamics != "langevin") bandwidth_ = options.bandwidth > 0 ? options.bandwidth : median_bandwidth(x_);
+    if (options.dynamics != "langevin") bandwidth_ = bandwidth_or_median(options.bandwidth, x_);
   }
 
   /// (2/ε)[E(x) - w E(x⁻) - ⟨score, ξ⟩].

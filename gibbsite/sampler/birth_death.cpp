@@ -37,7 +37,7 @@ Step BirthDeath::step(const Target& target, const Tensor& x, Rng& rng, Graph gra
   diffusion.step_size = options_.step_size;
   const Tensor from = x.detach();
   const EnergyScore at = energy_and_score(target, x, previous, "birth_death");
-  const double bandwidth = options_.bandwidth > 0 ? options_.bandwidth : median_bandwidth(from);
+  const double bandwidth = bandwidth_or_median(options_.bandwidth, from);
   const Tensor weights = birth_death_weights(log_kernel_density(from, bandwidth, target.manifold.get()), at.energy,
                                              options_.step_size / 2);
   Target known;

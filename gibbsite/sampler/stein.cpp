@@ -36,21 +36,25 @@ Tensor tangent_normal(const Manifold* manifold, const Tensor& x, Rng& rng) {
 
 }  // namespace
 
-Tensor squared_distances(const Tensor& x) {
-  const Tensor rows = flat(x), norms = rows.square().sum(1, true);
-  return (norms + norms.t() - 2 * rows.mm(rows.t())).clamp_min(0);
+double bandwidth_or_median(double bandwidth, const Tensor& x) {
+  return bandwidth > 0 ? bandwidth : median_bandwidth(x);
+}
+
+Tensor squared_distances(const Tensor& x, const Tensor& y) {
+  const Tensor rows = flat(x), others = flat(y);
+  return (rows.square().sum(1, true) + others.square().sum(1, true).t() - 2 * rows.mm(others.t())).clamp_min(0);
 }
 
 double median_bandwidth(const Tensor& x) {
   const torch::NoGradGuard no_graph;
-  const double median = squared_distances(x.detach()).flatten().median().item<double>();
+  const double median = squared_distances(x.detach(), x.detach()).flatten().median().item<double>();
   return std::max(0.5 * median / std::log(static_cast<double>(x.size(0)) + 1), 1e-5);
 }
 
 Tensor stein_direction(const Tensor& x, const Tensor& score, double bandwidth, const Manifold* manifold) {
   require_isometric(manifold, "stein_direction");
   const Tensor at = x.detach(), rows = flat(at);
-  const Tensor k = (squared_distances(at) * (-0.5 / bandwidth)).exp();
+  const Tensor k = (squared_distances(at, at) * (-0.5 / bandwidth)).exp();
   // ∇_{x_j} k(x_j, x_i) = k (x_i - x_j)/b.
   const Tensor repulsion = (rows * k.sum(1, true) - k.mm(rows)) / bandwidth;
   const Tensor pull = manifold ? score + mean_curvature(*manifold, at) : flat(score);
@@ -68,7 +72,7 @@ Tensor stein_direction(const Tensor& x, const Tensor& score, double bandwidth, c
 
 Tensor log_kernel_density(const Tensor& x, double bandwidth, const Manifold* manifold) {
   require_isometric(manifold, "kernel density");
-  return torch::logsumexp(squared_distances(x) * (-0.5 / bandwidth), 1) - std::log(static_cast<double>(x.size(0)));
+  return torch::logsumexp(squared_distances(x, x) * (-0.5 / bandwidth), 1) - std::log(static_cast<double>(x.size(0)));
 }
 
 Svgd::Svgd(const SvgdOptions& options) : options_(validated(options, "svgd")) {}
@@ -81,7 +85,7 @@ std::shared_ptr<const Kernel> Svgd::with_step_size(double step_size) const {
 
 Step Svgd::step(const Target& target, const Tensor& x, Rng& /*rng*/, Graph graph, const Step* /*previous*/) const {
   torch::AutoGradMode record(graph == Graph::kKeep);
-  const double bandwidth = options_.bandwidth > 0 ? options_.bandwidth : median_bandwidth(x);
+  const double bandwidth = bandwidth_or_median(options_.bandwidth, x);
   const Manifold* manifold = target.manifold.get();
   Step step;
   step.noise = torch::zeros_like(x.detach());
@@ -105,7 +109,7 @@ std::shared_ptr<const Kernel> Spos::with_step_size(double step_size) const {
 
 Step Spos::step(const Target& target, const Tensor& x, Rng& rng, Graph graph, const Step* /*previous*/) const {
   torch::AutoGradMode record(graph == Graph::kKeep);
-  const double bandwidth = options_.bandwidth > 0 ? options_.bandwidth : median_bandwidth(x);
+  const double bandwidth = bandwidth_or_median(options_.bandwidth, x);
   const Manifold* manifold = target.manifold.get();
   const Tensor score = score_of(target, x, graph);
   const Tensor drift = options_.mix * stein_direction(x, score, bandwidth, manifold) + (1 - options_.mix) * score;

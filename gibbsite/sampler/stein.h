@@ -14,8 +14,11 @@ namespace gibbsite {
 /// max(½ median(‖x_i - x_j‖²)/log(B + 1), 1e-5), the bandwidth b of MVL's code; the median is over all pairs.
 double median_bandwidth(const Tensor& x);
 
-/// ‖x_i - x_j‖², [B, B], in which row i is differentiable as x_i.
-Tensor squared_distances(const Tensor& x);
+/// `bandwidth`, or median_bandwidth(x) where that is 0: what the options of particle samplers mean.
+double bandwidth_or_median(double bandwidth, const Tensor& x);
+
+/// ‖x_i - y_j‖² of flattened rows, [B, C], differentiable in both.
+Tensor squared_distances(const Tensor& x, const Tensor& y);
 
 /// The direction of every particle, [B, D]: the mean over j of k(x_j, x_i) score_j + ∇_{x_j} k(x_j, x_i). Differentiable in
 /// `score`; x and b are constants. Throws RequestError on manifolds that do not inherit their metric, or with antipodal
