@@ -39,6 +39,9 @@ void add_check(CLI::App& app, Context& context);
 void add_list(CLI::App& app, Context& context);
 void add_data(CLI::App& app, Context& context);
 void add_reproduce(CLI::App& app, Context& context);
+void add_export(CLI::App& app, Context& context);
+void add_completion(CLI::App& app, Context& context);
+void add_manual(CLI::App& app, Context& context);
 
 /// A subcommand with the common options; `work` runs after parsing.
 CLI::App* subcommand(CLI::App& app, Context& context, const std::string& name, const std::string& help,

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/core/text.h>
+#include <gibbsite/data/data.h>
 #include <gibbsite/data/named_set.h>
 #include <gibbsite/manifold/manifold.h>
 #include <gibbsite/metric/table.h>
@@ -12,10 +13,13 @@
 #include <gibbsite/posterior/posterior.h>
 #include <gibbsite/recipe/list.h>
 #include <gibbsite/recipe/reproduce.h>
+#include <gibbsite/recipe/settings.h>
 #include <gibbsite/sampler/kernel.h>
+#include <gibbsite/train/trainer.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <set>
 
 namespace gibbsite {
 namespace {
@@ -54,6 +58,37 @@ std::vector<Listed> list_family(const std::string& family) {
   if (family == "metrics") return listed(metric_table());
   if (family == "experiments") return listed(experiment_table());
   throw RequestError("list", fmt::format("unknown family '{}'", family), name_hint(family, list_families()));
+}
+
+std::vector<std::string> setting_names() {
+  std::set<std::string> names;
+  const auto add = [&](const std::string& table, const std::vector<OptionDescription>& options) {
+    for (const OptionDescription& option : options)
+      names.insert(table.empty() ? option.name : table + "." + option.name);
+  };
+  const auto add_entries = [&](const std::string& table, const auto& entries) {
+    names.insert(table + ".name");
+    for (const auto& entry : entries) add(table, entry.options());
+  };
+  add("", describe_options<GeneralOptions>());
+  add("data", describe_options<DataOptions>());
+  add("train", describe_options<TrainOptions>());
+  add("optimizer", describe_options<OptimizerOptions>());
+  add("schedule", describe_options<ScheduleOptions>());
+  add("sample", describe_options<SampleOptions>());
+  add("sample", describe_options<ChainOptions>());
+  add("evaluate", describe_options<EvaluateOptions>());
+  names.insert({"evaluate.metrics", "evaluate.out"});
+  add_entries("data", density_table());
+  add_entries("model", energy_table());
+  add_entries("model", latent_model_table());
+  add_entries("score", score_table());
+  add_entries("encoder", posterior_table());
+  add_entries("decoder", decoder_table());
+  add_entries("objective", objective_table());
+  add_entries("sampler", kernel_table());
+  add_entries("manifold", manifold_table());
+  return {names.begin(), names.end()};
 }
 
 std::string json_text(const std::vector<Listed>& entries) {

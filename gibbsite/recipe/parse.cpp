@@ -1,3 +1,4 @@
+#include <dlfcn.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <gibbsite/core/error.h>
@@ -141,18 +142,46 @@ Config load_recipe(const std::string& path, const std::vector<std::string>& over
   return recipe;
 }
 
-std::string find_recipe(const std::string& path) {
-  std::vector<fs::path> folders = {"", "recipes"};
+std::vector<std::string> recipe_folders() {
+  std::vector<fs::path> starts;
   std::error_code error;
   const fs::path executable = fs::read_symlink("/proc/self/exe", error);
-  if (!error) {
-    for (fs::path folder = executable.parent_path(); folder != folder.root_path(); folder = folder.parent_path())
-      if (fs::is_directory(folder / "recipes", error)) {
-        folders.push_back(folder / "recipes");
-        break;
-      }
-    folders.push_back(executable.parent_path().parent_path() / "share/gibbsite/recipes");
+  if (!error) starts.push_back(executable.parent_path());
+  // A module of another program finds the recipes beside itself, not beside that program.
+  Dl_info image;
+  if (::dladdr(reinterpret_cast<const void*>(&recipe_folders), &image) != 0 && image.dli_fname != nullptr)
+    starts.push_back(fs::absolute(image.dli_fname, error).parent_path());
+  std::vector<std::string> folders;
+  for (const fs::path& start : starts) {
+    bool found = false;
+    for (fs::path folder = start; !found && folder != folder.root_path(); folder = folder.parent_path())
+      for (const char* place : {"recipes", "share/gibbsite/recipes"})
+        if (!found && fs::is_directory(folder / place, error)) {
+          found = true;
+          const std::string path = (folder / place).string();
+          if (std::find(folders.begin(), folders.end(), path) == folders.end()) folders.push_back(path);
+        }
   }
+  return folders;
+}
+
+std::vector<std::string> recipe_names() {
+  std::vector<std::string> names;
+  for (const std::string& folder : recipe_folders())
+    for (const fs::directory_entry& entry : fs::recursive_directory_iterator(folder)) {
+      const fs::path relative = entry.path().lexically_relative(folder);
+      if (entry.path().extension() == ".toml" && *relative.begin() != "base")
+        names.push_back(fs::path(relative).replace_extension().generic_string());
+    }
+  std::sort(names.begin(), names.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
+  return names;
+}
+
+std::string find_recipe(const std::string& path) {
+  std::vector<fs::path> folders = {"", "recipes"};
+  for (const std::string& folder : recipe_folders()) folders.emplace_back(folder);
+  std::error_code error;
   for (const fs::path& folder : folders)
     for (const char* extension : {"", ".toml"}) {
       const fs::path candidate = folder / (path + extension);

@@ -22,9 +22,14 @@ void apply_override(Config& recipe, const std::string& assignment);
 /// or a cycle.
 Config load_recipe(const std::string& path, const std::vector<std::string>& overrides = {});
 
-/// Where a recipe or experiment file is: `path` itself, else `path` below a folder of recipes: ./recipes, the nearest
-/// recipes/ above the executable, share/gibbsite/recipes beside it. ".toml" may be left out. Throws RequestError naming
-/// the places searched.
+/// Where recipes come with the program or the library: the nearest recipes/ or share/gibbsite/recipes above it.
+std::vector<std::string> recipe_folders();
+
+/// The recipes there, by the names find_recipe takes, but those that only others extend (base/).
+std::vector<std::string> recipe_names();
+
+/// Where a recipe or experiment file is: `path` itself, else `path` below ./recipes or one of recipe_folders(). ".toml" may
+/// be left out. Throws RequestError naming the places searched.
 std::string find_recipe(const std::string& path);
 
 }  // namespace gibbsite

@@ -3,6 +3,7 @@
 #include <gibbsite/core/text.h>
 #include <gibbsite/model/classifier.h>
 #include <gibbsite/model/closed_form_energy.h>
+#include <gibbsite/recipe/export.h>
 #include <gibbsite/recipe/guards.h>
 #include <gibbsite/recipe/parse.h>
 #include <gibbsite/recipe/train.h>
@@ -92,7 +93,29 @@ Validation make_validation(const Parts& parts) {
   };
 }
 
+/// Numbers go to the run and to whoever asked for them.
+class BothWriters : public MetricWriter {
+ public:
+  BothWriters(MetricWriter& first, MetricWriter& second) : first_(first), second_(second) {}
+  void write(std::int64_t step, const std::string& phase, const NamedNumbers& numbers) override {
+    first_.write(step, phase, numbers);
+    second_.write(step, phase, numbers);
+  }
+  void flush() override {
+    first_.flush();
+    second_.flush();
+  }
+
+ private:
+  MetricWriter &first_, &second_;
+};
+
+/// `path`: a run, or a file that `gibbsite export` wrote.
 void start_from(const std::string& path, const Parts& parts, Logger& logger) {
+  if (std::filesystem::is_regular_file(path)) {
+    load_exported(path, parts);
+    return;
+  }
   const RunDirectory other = RunDirectory::open(path);
   load_parts(other.checkpoints().load_best(logger), parts.named_parts());
 }
@@ -174,7 +197,8 @@ TrainOutcome train_recipe(const TrainRequest& request, const Ports& ports) {
     step = run.checkpoints().load_newest(quiet).step;
   }
   metrics = run.metric_writer(step);
-  setup.ports.metrics = metrics.get();
+  BothWriters both(*metrics, *ports.metrics);
+  setup.ports.metrics = &both;
   Trainer trainer(std::move(setup));
   if (step >= 0) {
     trainer.resume();
