@@ -49,5 +49,6 @@ add_dependencies(gibbsite_core gibbsite_commit)
 set_source_files_properties("${PROJECT_SOURCE_DIR}/gibbsite/calculus/activation_kernels.cpp" PROPERTIES COMPILE_OPTIONS "-ffp-contract=fast;-O3" SKIP_PRECOMPILE_HEADERS ON)
 
 add_library(gibbsite STATIC ${GIBBSITE_OBJECTS})
-target_link_libraries(gibbsite PUBLIC gibbsite_options)
+target_link_libraries(gibbsite PUBLIC $<BUILD_INTERFACE:gibbsite_options>)
+target_compile_features(gibbsite PUBLIC cxx_std_17)
 set_target_properties(gibbsite PROPERTIES LINKER_LANGUAGE CXX)

@@ -15,29 +15,31 @@ constexpr std::int64_t kChunk = 512;
 
 }  // namespace
 
-EncodeOutcome encode_run(const EncodeRequest& request, const Ports& ports) {
-  const PointsRun points =
-      open_points(request.run, request.data, request.out, request.device, "codes", request.path, *ports.logger);
-  const Parts& parts = points.parts;
+Codes encode_points(const Parts& parts, const Tensor& x, std::int64_t draws, const Rng& rng, const Ports& ports) {
   if (!parts.encoder) throw RequestError("encode", fmt::format("'{}' has no encoder", parts.model_name));
   parts.freeze();
-  const Rng rng = Rng(static_cast<std::uint64_t>(request.seed.value_or(parts.general.seed)), "encode");
-  const Tensor& x = points.rows.x;
   std::vector<Tensor> means, variances;
   for (std::int64_t first = 0; first < x.size(0); first += kChunk) {
     if (ports.interrupt->requested()) throw Interrupted("encode", "stopped; nothing was written");
     const Tensor rows = x.narrow(0, first, std::min(kChunk, x.size(0) - first)).to(parts.dtype);
     const Tensor v = parts.transforms.pipeline.forward(rows).to(parts.like().options());
-    Rng draws = rng.at_step(0).at_row(first);
-    const PosteriorMoments found = posterior_moments(*parts.encoder, v, request.draws, draws);
+    Rng own = rng.at_step(0).at_row(first);
+    const PosteriorMoments found = posterior_moments(*parts.encoder, v, draws, own);
     means.push_back(found.mean.to(torch::kDouble).cpu());
     variances.push_back(found.variance.to(torch::kDouble).cpu());
     ports.logger->progress("encode", static_cast<double>(first) / static_cast<double>(x.size(0)));
   }
+  Codes codes{torch::cat(means), torch::cat(variances)};
+  check_finite("encode", "mean", codes.mean);
+  return codes;
+}
+
+EncodeOutcome encode_run(const EncodeRequest& request, const Ports& ports) {
+  const PointsRun points =
+      open_points(request.run, request.data, request.out, request.device, "codes", request.path, *ports.logger);
+  const Rng rng = Rng(static_cast<std::uint64_t>(request.seed.value_or(points.parts.general.seed)), "encode");
   EncodeOutcome outcome;
-  outcome.mean = torch::cat(means);
-  outcome.variance = torch::cat(variances);
-  check_finite("encode", "mean", outcome.mean);
+  static_cast<Codes&>(outcome) = encode_points(points.parts, points.rows.x, request.draws, rng, ports);
   outcome.file = points.file;
   write_npz(outcome.file, {{"mean", outcome.mean}, {"variance", outcome.variance}});
   return outcome;

@@ -19,9 +19,15 @@ struct EncodeRequest {
   DataPath path;
 };
 
-struct EncodeOutcome {
-  std::string file;
+struct Codes {
   Tensor mean, variance;  ///< [N, K] float64
+};
+
+/// Of the latent variables given every row of x ([N, *event], original units). Throws RequestError where there is no encoder.
+Codes encode_points(const Parts& parts, const Tensor& x, std::int64_t draws, const Rng& rng, const Ports& ports);
+
+struct EncodeOutcome : Codes {
+  std::string file;
 };
 
 /// Writes mean and variance of the latent variables given every row. Throws RequestError where the run has no encoder.
