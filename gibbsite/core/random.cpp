@@ -1,4 +1,3 @@
-#include <Random123/philox.h>
 #include <fmt/format.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/core/random.h>
@@ -82,9 +81,45 @@ GIBBSITE_CLONES void fill_sign(const std::uint32_t* words, float* out, std::int6
   for (std::int64_t i = 0; i < n; ++i) out[i] = (words[i] >> 31) != 0 ? -1.0f : 1.0f;
 }
 
+// Counters that are worked on together.
+constexpr std::int64_t kCounters = 256;
+
+// Philox4x32-10 (Salmon et al. 2011) of counters (block, row, low and high word of step): four words each.
+GIBBSITE_CLONES void philox(const std::uint32_t* block, const std::uint32_t* row, std::uint64_t step, std::uint64_t key,
+                            std::uint32_t* out, std::int64_t n) {
+  std::uint32_t x0[kCounters], x1[kCounters], x2[kCounters], x3[kCounters];
+#pragma omp simd
+  for (std::int64_t i = 0; i < n; ++i) {
+    std::uint32_t c0 = block[i], c1 = row[i], c2 = static_cast<std::uint32_t>(step),
+                  c3 = static_cast<std::uint32_t>(step >> 32);
+    std::uint32_t k0 = static_cast<std::uint32_t>(key), k1 = static_cast<std::uint32_t>(key >> 32);
+    for (int round = 0; round < 10; ++round) {
+      const std::uint64_t a = std::uint64_t{0xD2511F53U} * c0, b = std::uint64_t{0xCD9E8D57U} * c2;
+      c0 = static_cast<std::uint32_t>(b >> 32) ^ c1 ^ k0;
+      c1 = static_cast<std::uint32_t>(b);
+      c2 = static_cast<std::uint32_t>(a >> 32) ^ c3 ^ k1;
+      c3 = static_cast<std::uint32_t>(a);
+      k0 += 0x9E3779B9U;
+      k1 += 0xBB67AE85U;
+    }
+    x0[i] = c0;
+    x1[i] = c1;
+    x2[i] = c2;
+    x3[i] = c3;
+  }
+  for (std::int64_t i = 0; i < n; ++i) {
+    out[4 * i] = x0[i];
+    out[4 * i + 1] = x1[i];
+    out[4 * i + 2] = x2[i];
+    out[4 * i + 3] = x3[i];
+  }
+}
+
 void fill_normal(const std::uint32_t* words, float* out, std::int64_t n) { box_muller(words, out, n / 2); }
 
 }  // namespace
+
+std::uint64_t stream_key(std::uint64_t seed, std::string_view stream) { return mix(hash_name(stream) ^ mix(seed)); }
 
 float uniform24(std::uint32_t word) { return static_cast<float>((word >> 8) + 1) * 5.9604644775390625e-8f; }
 
@@ -99,8 +134,7 @@ GIBBSITE_CLONES void box_muller(const std::uint32_t* words, float* normals, std:
   }
 }
 
-Rng::Rng(std::uint64_t seed, std::string_view stream)
-    : seed_(seed), name_(stream), key_(mix(hash_name(stream) ^ mix(seed))) {}
+Rng::Rng(std::uint64_t seed, std::string_view stream) : seed_(seed), name_(stream), key_(stream_key(seed, stream)) {}
 
 Rng Rng::stream(std::string_view name) const {
   Rng child(seed_, name_ + "/" + std::string(name));
@@ -126,42 +160,40 @@ Rng Rng::at_row(std::int64_t first_row) const {
 
 // `per_row` is a multiple of four; row r of the result starts at out[r * per_row].
 void Rng::words(std::uint32_t* out, std::int64_t rows, std::int64_t per_row) {
-  const r123::Philox4x32 philox;
-  const r123::Philox4x32::key_type key = {{static_cast<std::uint32_t>(key_), static_cast<std::uint32_t>(key_ >> 32)}};
   const std::int64_t blocks = per_row / 4;
   if (first_row_ < 0 || first_row_ + rows > (std::int64_t{1} << 32))
     throw WorkError("random", fmt::format("row {} is beyond the 2^32 rows of a stream", first_row_ + rows));
-  for (std::int64_t r = 0; r < rows; ++r) {
-    const auto row = static_cast<std::uint32_t>(first_row_ + r);
+  std::uint32_t block[kCounters], row[kCounters];
+  std::int64_t filled = 0;
+  const auto flush = [&] {
+    philox(block, row, step_, key_, out, filled);
+    out += 4 * filled;
+    filled = 0;
+  };
+  for (std::int64_t r = 0; r < rows; ++r)
     for (std::int64_t b = 0; b < blocks; ++b) {
-      const r123::Philox4x32::ctr_type counter = {{next_block_ + static_cast<std::uint32_t>(b), row,
-                                                   static_cast<std::uint32_t>(step_),
-                                                   static_cast<std::uint32_t>(step_ >> 32)}};
-      const r123::Philox4x32::ctr_type word = philox(counter, key);
-      std::memcpy(out + r * per_row + 4 * b, word.data(), 4 * sizeof(std::uint32_t));
+      block[filled] = next_block_ + static_cast<std::uint32_t>(b);
+      row[filled] = static_cast<std::uint32_t>(first_row_ + r);
+      if (++filled == kCounters) flush();
     }
-  }
+  flush();
   next_block_ += static_cast<std::uint32_t>(blocks);
 }
 
+// `used` numbers of every row, which go to `pieces` places, [pieces, rows, used / pieces].
 template <class Fill>
-Tensor Rng::draw(at::IntArrayRef shape, at::ScalarType dtype, at::Device device, Fill fill, bool particles) {
-  const std::size_t row_dimension = particles ? 1 : 0;
-  const std::int64_t rows = shape.size() > row_dimension ? shape[row_dimension] : 1;
-  const std::int64_t total = std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>());
-  if (total == 0) return torch::empty(shape, torch::TensorOptions().dtype(dtype).device(device));
-  const std::int64_t used = total / rows;
-  const std::int64_t per_row = (used + 3) / 4 * 4;
-  Tensor numbers = torch::empty(shape, torch::kFloat);
-  float* out = numbers.data_ptr<float>();
+void Rng::fill_rows(float* out, std::int64_t rows, std::int64_t used, std::int64_t pieces, Fill fill) {
+  const std::int64_t per_row = (used + 3) / 4 * 4, piece = used / pieces;
   // Rows are drawn in chunks so that the words stay in cache.
   const std::int64_t chunk = std::max<std::int64_t>(1, 8192 / per_row);
-  std::vector<std::uint32_t> words_buffer(static_cast<std::size_t>(std::min(chunk, rows) * per_row));
-  const bool direct = per_row == used && !particles;
-  std::vector<float> float_buffer(direct ? 0 : words_buffer.size());
+  const std::size_t size = static_cast<std::size_t>(std::min(chunk, rows) * per_row);
+  static thread_local std::vector<std::uint32_t> words_buffer;
+  static thread_local std::vector<float> float_buffer;
+  if (words_buffer.size() < size) words_buffer.resize(size);
+  const bool direct = per_row == used && pieces == 1;
+  if (!direct && float_buffer.size() < size) float_buffer.resize(size);
   const std::uint32_t first_block = next_block_;
   const std::int64_t first_row = first_row_;
-  const std::int64_t pieces = particles ? shape[0] : 1, piece = used / pieces;  // a row goes to as many places
   for (std::int64_t begin = 0; begin < rows; begin += chunk) {
     const std::int64_t count = std::min(chunk, rows - begin);
     next_block_ = first_block;
@@ -171,13 +203,37 @@ Tensor Rng::draw(at::IntArrayRef shape, at::ScalarType dtype, at::Device device,
       fill(words_buffer.data(), out + begin * used, count * per_row);
       continue;
     }
-    fill(words_buffer.data(), float_buffer.data(), count * per_row);
+    // Normals come in pairs; words that no number is made of are left out.
+    const std::int64_t kept = (used + 1) / 2 * 2;
+    std::uint32_t* word = words_buffer.data();
+    for (std::int64_t r = 1; r < count && kept < per_row; ++r)
+      for (std::int64_t k = 0; k < kept; ++k) word[r * kept + k] = word[r * per_row + k];
+    if (kept == used && pieces == 1) {
+      fill(words_buffer.data(), out + begin * used, count * used);
+      continue;
+    }
+    fill(words_buffer.data(), float_buffer.data(), count * kept);
     for (std::int64_t p = 0; p < pieces; ++p)
       for (std::int64_t r = 0; r < count; ++r)
-        std::copy_n(float_buffer.data() + r * per_row + p * piece, piece, out + (p * rows + begin + r) * piece);
+        std::copy_n(float_buffer.data() + r * kept + p * piece, piece, out + (p * rows + begin + r) * piece);
   }
   first_row_ = first_row;
+  next_block_ = first_block + static_cast<std::uint32_t>(per_row / 4);
+}
+
+template <class Fill>
+Tensor Rng::draw(at::IntArrayRef shape, at::ScalarType dtype, at::Device device, Fill fill, bool particles) {
+  const std::size_t row_dimension = particles ? 1 : 0;
+  const std::int64_t rows = shape.size() > row_dimension ? shape[row_dimension] : 1;
+  const std::int64_t total = std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>());
+  if (total == 0) return torch::empty(shape, torch::TensorOptions().dtype(dtype).device(device));
+  Tensor numbers = torch::empty(shape, torch::kFloat);
+  fill_rows(numbers.data_ptr<float>(), rows, total / rows, particles ? shape[0] : 1, fill);
   return device.is_cpu() && dtype == torch::kFloat ? numbers : numbers.to(device, dtype);
+}
+
+void Rng::normal(float* out, std::int64_t rows, std::int64_t per_row) {
+  if (per_row > 0) fill_rows(out, rows, per_row, 1, fill_normal);
 }
 
 Tensor Rng::uniform(at::IntArrayRef shape, const Tensor& like) {

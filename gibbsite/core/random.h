@@ -42,6 +42,8 @@ class Rng {
   /// `like` gives dtype and device; `shape` is [rows, ...].
   Tensor uniform(at::IntArrayRef shape, const Tensor& like);
   Tensor normal(at::IntArrayRef shape, const Tensor& like);
+  /// The same numbers in float32 to memory at hand, [rows, per_row]; without rows, draws are passed over.
+  void normal(float* out, std::int64_t rows, std::int64_t per_row);
   /// ±1.
   Tensor rademacher(at::IntArrayRef shape, const Tensor& like);
   Tensor uniform(at::IntArrayRef shape, at::ScalarType dtype = at::kFloat);
@@ -64,8 +66,13 @@ class Rng {
 
   void words(std::uint32_t* out, std::int64_t rows, std::int64_t per_row);
   template <class Fill>
+  void fill_rows(float* out, std::int64_t rows, std::int64_t used, std::int64_t pieces, Fill fill);
+  template <class Fill>
   Tensor draw(at::IntArrayRef shape, at::ScalarType dtype, at::Device device, Fill fill, bool particles);
 };
+
+/// The key of the block function for a stream. Exposed for tests against Random123.
+std::uint64_t stream_key(std::uint64_t seed, std::string_view stream);
 
 /// Box-Muller on n pairs of 32-bit words: words[2i], words[2i+1] -> normals[2i], normals[2i+1]; and 24-bit uniforms in
 /// (0, 1]. Exposed for the tests of bit identity between scalar and vector forms.

@@ -20,6 +20,40 @@ TEST(Rng, SameNumbersForAnyBatchSplit) {
   }
 }
 
+TEST(Rng, WordsAreThoseOfRandom123) {
+  // Integers below 2^32 are the words themselves.
+  const Rng rng(3, "words");
+  const std::uint64_t step = 0x123456789aULL;
+  const std::int64_t rows = 300, per_row = 12;
+  Rng drawn = rng.at_step(step).at_row(70);
+  const Tensor words = drawn.integers({rows, per_row}, std::int64_t{1} << 32);
+  const auto* word = words.data_ptr<std::int64_t>();
+  r123::Philox4x32 philox;
+  const std::uint64_t key = stream_key(3, "words");
+  for (std::uint32_t r = 0; r < rows; ++r)
+    for (std::uint32_t b = 0; b < per_row / 4; ++b) {
+      const auto block = philox({{b, 70 + r, static_cast<std::uint32_t>(step), static_cast<std::uint32_t>(step >> 32)}},
+                                {{static_cast<std::uint32_t>(key), static_cast<std::uint32_t>(key >> 32)}});
+      for (std::uint32_t k = 0; k < 4; ++k)
+        ASSERT_EQ(word[r * per_row + 4 * b + k], static_cast<std::int64_t>(block[k])) << r << " " << b << " " << k;
+    }
+}
+
+TEST(Rng, MemoryAtHandGetsTheNumbersOfATensor) {
+  for (const std::int64_t width : {1, 2, 3, 4, 6, 7, 784}) {
+    Rng tensor(7, "noise"), memory(7, "noise");
+    const Tensor expected = tensor.normal({33, width});
+    std::vector<float> numbers(static_cast<std::size_t>(33 * width));
+    memory.normal(numbers.data(), 33, width);
+    EXPECT_TRUE(torch::equal(torch::tensor(numbers).view({33, width}), expected)) << width;
+    Rng passed_over(7, "noise");
+    passed_over.normal(nullptr, 0, width);
+    const Tensor next = tensor.normal({2, 5});
+    EXPECT_TRUE(torch::equal(memory.normal({2, 5}), next));
+    EXPECT_TRUE(torch::equal(passed_over.normal({2, 5}), next));
+  }
+}
+
 TEST(Rng, StreamsStepsRowsAndCallsDiffer) {
   Rng rng(1, "a");
   const Tensor first = rng.uniform({4, 4});
