@@ -34,6 +34,14 @@ void add_sample(CLI::App& app, Context& context) {
       ->check(whole_number(1, kMaximumSamples));
   command->add_option("--latent", request->latent,
                       "F.npz of `encode` or F.npy: latent variables that samples are given");
+  command
+      ->add_option_function<std::string>(
+          "--precision",
+          [request](const std::string& name) {
+            request->set.push_back(name == "bf16" ? "model.precision=bfloat16" : "model.precision=float32");
+          },
+          "of the factors in matrix products of scores; states and energies stay float32")
+      ->check(CLI::IsMember({"f32", "bf16"}));
   command->add_option("--out", request->out, "F.npy, F.csv or F.png; default samples/samples.npy in the run");
   add_set(*command, request->set);
 }

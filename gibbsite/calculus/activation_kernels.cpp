@@ -232,6 +232,32 @@ GIBBSITE_INLINE void scaled_backward_loop(const Scalar* __restrict h, const Scal
   }
 }
 
+// No __restrict on z and value, which may be the same; the pragma promises that iterations are independent.
+template <class F, class Scalar>
+GIBBSITE_INLINE void value_and_slope_loop(const Scalar* z, Scalar* value, Scalar* __restrict slope, std::int64_t n) {
+#pragma omp simd
+  for (std::int64_t i = 0; i < n; ++i) {
+    const Derivatives<Scalar> d = F::at(z[i]);
+    value[i] = d.f;
+    slope[i] = d.d1;
+  }
+}
+
+template <class F, class Scalar>
+GIBBSITE_INLINE void bend_loop(const Scalar* __restrict c, const Scalar* __restrict z, const Scalar* __restrict t,
+                               const Scalar* __restrict b, Scalar* __restrict out, std::int64_t n) {
+  if (c) {
+#pragma omp simd
+    for (std::int64_t i = 0; i < n; ++i) {
+      const Derivatives<Scalar> d = F::at(z[i]);
+      out[i] = d.d1 * c[i] + d.d2 * t[i] * b[i];
+    }
+  } else {
+#pragma omp simd
+    for (std::int64_t i = 0; i < n; ++i) out[i] = F::at(z[i]).d2 * t[i] * b[i];
+  }
+}
+
 template <class F, class Scalar>
 GIBBSITE_INLINE void jet_loop(int order, std::int64_t directions, const Scalar* __restrict z, Scalar* __restrict out,
                               std::int64_t n, std::int64_t stride) {
@@ -360,6 +386,15 @@ struct Entries {
     if (k == 2) scaled_backward_loop<F, 2>(h, g, z, dg, dz, n);
   }
   template <class Scalar>
+  GIBBSITE_CLONES static void value_and_slope(const Scalar* z, Scalar* value, Scalar* slope, std::int64_t n) {
+    value_and_slope_loop<F>(z, value, slope, n);
+  }
+  template <class Scalar>
+  GIBBSITE_CLONES static void bend(const Scalar* c, const Scalar* z, const Scalar* t, const Scalar* b, Scalar* out,
+                                   std::int64_t n) {
+    bend_loop<F>(c, z, t, b, out, n);
+  }
+  template <class Scalar>
   GIBBSITE_CLONES static void jet(int order, std::int64_t directions, const Scalar* z, Scalar* out, std::int64_t n,
                                   std::int64_t stride) {
     jet_loop<F>(order, directions, z, out, n, stride);
@@ -398,6 +433,14 @@ void scaled_derivative_backward(int kind, int k, const Scalar* h, const Scalar* 
   dispatch(kind, [&](auto entries) { entries.scaled_backward(k, h, g, z, dg, dz, n); });
 }
 template <class Scalar>
+void value_and_slope(int kind, const Scalar* z, Scalar* value, Scalar* slope, std::int64_t n) {
+  dispatch(kind, [&](auto entries) { entries.value_and_slope(z, value, slope, n); });
+}
+template <class Scalar>
+void bend(int kind, const Scalar* c, const Scalar* z, const Scalar* t, const Scalar* b, Scalar* out, std::int64_t n) {
+  dispatch(kind, [&](auto entries) { entries.bend(c, z, t, b, out, n); });
+}
+template <class Scalar>
 void jet(int kind, int order, std::int64_t directions, const Scalar* z, Scalar* out, std::int64_t n,
          std::int64_t stride) {
   dispatch(kind, [&](auto entries) { entries.jet(order, directions, z, out, n, stride); });
@@ -412,6 +455,8 @@ void jet_backward(int kind, int order, std::int64_t directions, const Scalar* g,
   template void scaled_derivative(int, int, const Scalar*, const Scalar*, Scalar*, std::int64_t);                   \
   template void scaled_derivative_backward(int, int, const Scalar*, const Scalar*, const Scalar*, Scalar*, Scalar*, \
                                            std::int64_t);                                                           \
+  template void value_and_slope(int, const Scalar*, Scalar*, Scalar*, std::int64_t);                                \
+  template void bend(int, const Scalar*, const Scalar*, const Scalar*, const Scalar*, Scalar*, std::int64_t);       \
   template void jet(int, int, std::int64_t, const Scalar*, Scalar*, std::int64_t, std::int64_t);                    \
   template void jet_backward(int, int, std::int64_t, const Scalar*, const Scalar*, Scalar*, std::int64_t, std::int64_t);
 GIBBSITE_INSTANTIATE(float)

@@ -14,6 +14,14 @@ template <class Scalar>
 void scaled_derivative_backward(int kind, int k, const Scalar* h, const Scalar* g, const Scalar* z, Scalar* dg,
                                 Scalar* dz, std::int64_t n);
 
+/// value[i] = f(z[i]), slope[i] = f'(z[i]); value may be z.
+template <class Scalar>
+void value_and_slope(int kind, const Scalar* z, Scalar* value, Scalar* slope, std::int64_t n);
+
+/// out[i] = f'(z[i]) (c ? c[i] : 0) + f''(z[i]) t[i] b[i].
+template <class Scalar>
+void bend(int kind, const Scalar* c, const Scalar* z, const Scalar* t, const Scalar* b, Scalar* out, std::int64_t n);
+
 /// Jet of order 1 or 2. Slices of n elements, `stride` apart: value, `directions` tangents, and the second-order term if
 /// order is 2.
 template <class Scalar>

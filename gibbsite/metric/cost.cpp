@@ -73,6 +73,7 @@ const Counted counted[] = {
     {"dot", [](const Inputs& i) { return size(i, 0, 0); }},
     {"convolution", convolution},
     {"convolution_backward", convolution_backward},
+    {"plan", [](const Inputs& i) { return i[0].toInt(); }},
 };
 
 struct Counter {
@@ -85,10 +86,9 @@ thread_local Counter* active = nullptr;
 struct Inside : at::ObserverContext {};
 
 std::unique_ptr<at::ObserverContext> on_start(const at::RecordFunction& function) {
-  static const char prefix[] = "aten::";
-  const char* name = function.name();
-  if (active == nullptr || std::strncmp(name, prefix, sizeof(prefix) - 1) != 0) return nullptr;
-  name += sizeof(prefix) - 1;
+  const char* name = std::strstr(function.name(), "::");
+  if (active == nullptr || name == nullptr) return nullptr;
+  name += 2;
   for (const Counted& operation : counted) {
     if (std::strcmp(name, operation.name) != 0) continue;
     if (active->depth == 0) {

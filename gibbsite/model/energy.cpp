@@ -19,6 +19,13 @@ Fit Energy::fit(const Tensor&, const FitProblem&, Rng&) const {
   return made;
 }
 
+Target target_of(const Energy& energy) {
+  Target target;
+  target.energy = [&energy](const Tensor& x) { return energy.energy(x); };
+  target.rows = energy.rows();
+  return target;
+}
+
 Tensor score(const Energy& energy, const Tensor& x) {
   const at::AutoGradMode enabled(true);
   const Tensor point = x.detach().requires_grad_(true);

@@ -7,6 +7,7 @@
 #include <gibbsite/core/registry.h>
 #include <gibbsite/core/tensor.h>
 #include <gibbsite/nn/trace.h>
+#include <gibbsite/sampler/kernel.h>
 
 #include <functional>
 #include <memory>
@@ -53,6 +54,11 @@ class Energy {
   virtual std::optional<Traced> traced(const Traced& x) const;
   /// Whether traced() returns a value.
   virtual bool has_trace() const { return false; }
+  /// Energies and scores of rows without graph, by the parameters of this moment, where the network has a plan (nn/plan.h);
+  /// else null.
+  virtual std::shared_ptr<const RowFunction> rows() const { return nullptr; }
+  /// What keeps it from a faster way that was asked for, for a person; empty where nothing does.
+  virtual std::string plan_note() const { return {}; }
   /// The energy to differentiate on this batch; models that solve for weights on x override it. Default: the energy itself.
   virtual EnergyFn fitted(const Tensor& x) const;
   /// The same for the problem of an objective, in every form the energy has. Default: the energy itself, all rows left.
@@ -64,6 +70,9 @@ class Energy {
   /// Shape of one event.
   virtual Shape event() const = 0;
 };
+
+/// What samplers take: the energy, which must outlive it, and its rows by the parameters of this moment.
+Target target_of(const Energy& energy);
 
 /// -grad E(x), detached, [B, *event].
 Tensor score(const Energy& energy, const Tensor& x);

@@ -2,6 +2,7 @@
 #include <gibbsite/model/mlp_energy.h>
 #include <gibbsite/nn/head.h>
 #include <gibbsite/nn/mlp.h>
+#include <gibbsite/nn/recording.h>
 #include <gibbsite/nn/trace.h>
 #include <torch/types.h>
 
@@ -9,7 +10,7 @@ namespace gibbsite {
 namespace {
 
 struct Network {
-  static constexpr bool kTraced = true;
+  static constexpr bool kTraced = true, kRecorded = true;
   Mlp body;
   Head head;
   std::optional<Tensor> skip;

@@ -3,6 +3,7 @@
 
 #include <gibbsite/core/options.h>
 #include <gibbsite/model/energy.h>
+#include <gibbsite/nn/compiled.h>
 #include <gibbsite/nn/operations.h>
 #include <gibbsite/nn/parameters.h>
 
@@ -14,10 +15,15 @@ namespace gibbsite {
 struct NetworkOptions {
   std::string activation = "silu";
   std::string operations = "fast";
+  std::string precision = "float32";
   void declare(OptionVisitor& o) {
     o.option("activation", activation, "nonlinearity of every layer", activation_names());
-    o.option("operations", operations, "gibbsite's fast operations, or LibTorch's own as a baseline",
-             {"fast", "stock"});
+    o.option("operations", operations,
+             "gibbsite's fast operations and plans, the operations alone, or LibTorch's own as a baseline",
+             {"fast", "eager", "stock"});
+    o.option("precision", precision,
+             "of the factors in matrix products where samplers ask for scores; states and energies stay as they are",
+             {"float32", "bfloat16"});
   }
 };
 
@@ -26,6 +32,12 @@ template <class Network, class = void>
 struct RunsTraced : std::false_type {};
 template <class Network>
 struct RunsTraced<Network, std::void_t<decltype(Network::kTraced)>> : std::bool_constant<Network::kTraced> {};
+
+/// Whether a network can be recorded for a plan: it says so by a constant kRecorded.
+template <class Network, class = void>
+struct RunsRecorded : std::false_type {};
+template <class Network>
+struct RunsRecorded<Network, std::void_t<decltype(Network::kRecorded)>> : std::bool_constant<Network::kRecorded> {};
 
 /// `Network` has a template `T forward(const T& x) const` for Tensor, Jet and Stock, mapping [B, *event] to [B]. `Base` is
 /// Energy or a kind of energy.
@@ -38,10 +50,21 @@ class NetworkEnergy : public Base {
         stock_(options.operations == "stock"),
         parameters_(std::move(parameters)),
         network_(std::move(network)),
-        layers_(std::move(layers)) {}
+        layers_(std::move(layers)) {
+    if constexpr (RunsRecorded<Network>::value) compile(options, context);
+  }
+  NetworkEnergy(const NetworkEnergy&) = delete;
+  NetworkEnergy& operator=(const NetworkEnergy&) = delete;
 
-  Tensor energy(const Tensor& x) const override { return stock_ ? network_.forward(Stock{x}).t : network_.forward(x); }
-  std::optional<Jet> energy(const Jet& x) const override { return network_.forward(x); }
+  Tensor energy(const Tensor& x) const override {
+    if (compiled_ && CompiledEnergy::takes(x)) return compiled_->energy(x);
+    return stock_ ? network_.forward(Stock{x}).t : network_.forward(x);
+  }
+  std::optional<Jet> energy(const Jet& x) const override {
+    return compiled_ && compiled_->takes(x) ? compiled_->energy(x) : network_.forward(x);
+  }
+  std::shared_ptr<const RowFunction> rows() const override { return compiled_ ? compiled_->rows(precision_) : nullptr; }
+  std::string plan_note() const override { return note_; }
   bool has_jet() const override { return true; }
   std::optional<Traced> traced(const Traced& x) const override {
     if constexpr (RunsTraced<Network>::value) return network_.forward(x);
@@ -61,6 +84,26 @@ class NetworkEnergy : public Base {
   Parameters parameters_;
   Network network_;
   std::vector<LayerNote> layers_;
+  std::unique_ptr<const CompiledEnergy> compiled_;
+  ProductPrecision precision_ = ProductPrecision::kFloat32;
+  std::string note_;
+
+  void compile(const NetworkOptions& options, const ModelContext& context) {
+    if (options.operations != "fast" || context.dtype != at::kFloat || !context.device.is_cpu()) return;
+    const Recorded energy = network_.forward(start_recording(event_size(event_)));
+    if (const std::string obstacle = Plan::obstacle(energy); !obstacle.empty()) {
+      note_ = "no plan for a network with " + obstacle + ": samplers and derivatives go through autograd";
+      return;
+    }
+    compiled_ = std::make_unique<const CompiledEnergy>(
+        energy, CompiledEnergy::Network{[this](const Tensor& x) { return network_.forward(x); },
+                                        [this](const Jet& x) { return network_.forward(x); }});
+    if (options.precision == "float32") return;
+    if (has_bfloat16_products())
+      precision_ = ProductPrecision::kBfloat16;
+    else
+      note_ = "this processor has no products of bfloat16 numbers: float32 is used";
+  }
 };
 
 }  // namespace gibbsite

@@ -6,9 +6,9 @@
 namespace gibbsite {
 namespace {
 
-class EnergyScore : public Score {
+class ScoreOfEnergy : public Score {
  public:
-  explicit EnergyScore(const Energy& energy)
+  explicit ScoreOfEnergy(const Energy& energy)
       : energy_(energy), latent_(dynamic_cast<const AffineLatentModel*>(&energy)) {}
   using Score::at;
   ScoreEval at(const Tensor& x, Rng&) const override {
@@ -36,6 +36,6 @@ class EnergyScore : public Score {
 
 std::optional<Jet> Score::at(const Jet&, Rng&) const { return std::nullopt; }
 
-std::unique_ptr<Score> make_energy_score(const Energy& energy) { return std::make_unique<EnergyScore>(energy); }
+std::unique_ptr<Score> make_energy_score(const Energy& energy) { return std::make_unique<ScoreOfEnergy>(energy); }
 
 }  // namespace gibbsite

@@ -1,4 +1,5 @@
 #include <gibbsite/nn/head.h>
+#include <gibbsite/nn/recording.h>
 #include <gibbsite/nn/trace.h>
 #include <torch/types.h>
 
@@ -23,5 +24,6 @@ template Tensor Head::forward(const Tensor&) const;
 template Jet Head::forward(const Jet&) const;
 template Stock Head::forward(const Stock&) const;
 template Traced Head::forward(const Traced&) const;
+template Recorded Head::forward(const Recorded&) const;
 
 }  // namespace gibbsite

@@ -1,4 +1,5 @@
 #include <gibbsite/nn/mlp.h>
+#include <gibbsite/nn/recording.h>
 #include <gibbsite/nn/trace.h>
 #include <torch/types.h>
 
@@ -61,5 +62,6 @@ template Tensor Mlp::forward(const Tensor&) const;
 template Jet Mlp::forward(const Jet&) const;
 template Stock Mlp::forward(const Stock&) const;
 template Traced Mlp::forward(const Traced&) const;
+template Recorded Mlp::forward(const Recorded&) const;
 
 }  // namespace gibbsite

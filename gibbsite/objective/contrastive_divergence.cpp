@@ -23,11 +23,11 @@ class ContrastiveDivergence : public Objective {
     Tensor positive = batch.x;
     if (options_.noise > 0) positive = positive + options_.noise * rng.normal(positive.sizes(), positive);
     const ReplayDraw start = buffer_->draw(positive.size(0), rng);
-    Target target;
-    target.energy = [this](const Tensor& x) { return energy_.energy(x); };
-    const Tensor negative = iterate(*kernel_, target, start.x, options_.steps, rng).x;
+    const Tensor negative = iterate(*kernel_, target_of(energy_), start.x, options_.steps, rng).x;
     buffer_->write(start, negative);
-    const Tensor data_energy = energy_.energy(positive), model_energy = energy_.energy(negative);
+    const Tensor both = energy_.energy(torch::cat({positive, negative}));
+    const Tensor data_energy = both.narrow(0, 0, positive.size(0)),
+                 model_energy = both.narrow(0, positive.size(0), negative.size(0));
     const Tensor gap = data_energy.mean() - model_energy.mean();
     Tensor loss = gap;
     if (options_.magnitude > 0)

@@ -349,9 +349,10 @@ Config run_recipe(const RunDirectory& run, const std::vector<std::string>& overr
   Config recipe = run.recipe();
   for (const std::string& assignment : overrides) {
     const std::string table = assignment.substr(0, assignment.find_first_of(".="));
-    if (table != "sample" && table != "sampler" && table != "evaluate" && table != "device")
+    const bool precision = assignment.rfind("model.precision=", 0) == 0;
+    if (table != "sample" && table != "sampler" && table != "evaluate" && table != "device" && !precision)
       throw RequestError("--set", fmt::format("'{}' cannot change once a run is trained", table),
-                         "only sample, sampler, evaluate and device can");
+                         "only sample, sampler, evaluate, device and model.precision can");
     // Another kernel starts from its own defaults.
     if (assignment.rfind("sampler.name=", 0) == 0) recipe.erase("sampler");
     apply_override(recipe, assignment);

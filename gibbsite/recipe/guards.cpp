@@ -67,6 +67,7 @@ std::vector<std::string> guard(const Parts& parts) {
     warnings.insert(warnings.end(), lines.begin(), lines.end());
     if (objective.needs_density()) noise = std::min(noise, phase.noise);
   }
+  if (parts.energy && !parts.energy->plan_note().empty()) warnings.push_back("model: " + parts.energy->plan_note());
   if (std::isfinite(noise) && parts.data)
     for (std::string& line :
          score_matching_warnings(parts.data->splits.train, std::hypot(parts.data->options.noise, noise)))

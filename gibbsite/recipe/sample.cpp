@@ -119,11 +119,9 @@ Tensor given_rows(const Tensor& latent, std::int64_t n) {
 Target target_of(const Parts& parts) {
   if (parts.vae.space) parts.require_density("score");
   Target target;
+  if (parts.energy) target = target_of(*parts.energy);
   target.manifold = parts.manifold;
-  if (parts.energy) {
-    target.energy = [&energy = *parts.energy](const Tensor& x) { return energy.energy(x); };
-    return target;
-  }
+  if (parts.energy) return target;
   const Score* score = parts.score ? static_cast<const Score*>(parts.score.get()) : parts.variational_score.get();
   if (!score)
     throw RequestError("model", fmt::format("'{}' has neither an energy nor a score of data", parts.model_name));

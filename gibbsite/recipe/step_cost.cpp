@@ -88,6 +88,11 @@ std::vector<TimedWork> training_steps(const Parts& parts, const std::vector<Time
     ObjectiveParts objective_parts = part->networks.objective_parts();
     objective_parts.batch_size = batch_size;
     objective_parts.rng = parts.rng("objective");
+    objective_parts.manifold = parts.manifold;
+    objective_parts.kernel = [&] { return parts.kernel; };
+    Shape one = parts.transforms.model_event;
+    one.insert(one.begin(), 1);
+    objective_parts.data_example = torch::zeros(one, parts.like().options());
     const Config& options = tables.at_table("objective");
     const Config* name = options.find("name");
     if (!name) throw RequestError(method.slug, "names no objective");

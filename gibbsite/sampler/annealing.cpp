@@ -59,7 +59,7 @@ AnnealingResult anneal(const AnnealingSchedule& schedule, const TargetAt& target
     }
     const Langevin kernel(level.kernel);
     for (std::int64_t k = 0; k < level.steps && !result.interrupted; ++k) {
-      result.interrupted = !loop.advance(kernel, target);
+      result.interrupted = loop.advance(kernel, target) == 0;
       if (!result.interrupted && write_every > 0 && loop.steps_done() % write_every == 0) loop.write(loop.steps_done());
     }
     if (result.interrupted) break;

@@ -54,8 +54,9 @@ class ChainLoop {
  public:
   /// `total` is the number of transitions planned, for the progress line `what`.
   ChainLoop(const Tensor& x, const Rng& rng, const Ports& ports, std::int64_t total, std::string what);
-  /// One transition; false, and no transition, if the interrupt port asks to stop.
-  bool advance(const Kernel& kernel, const Target& target);
+  /// Transitions, at least one and at most `most`, whose states between nobody needs: how many; 0 if the interrupt port asks to
+  /// stop.
+  std::int64_t advance(const Kernel& kernel, const Target& target, std::int64_t most = 1);
   /// Sends the state to ports.samples under `step`. Throws WorkError unless it is finite.
   void write(std::int64_t step) const;
   /// Ends reuse of the last energy and score, when the target changes.

@@ -1,8 +1,11 @@
+#include <ATen/Parallel.h>
 #include <gibbsite/core/check.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/sampler/kernel.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/types.h>
+
+#include <algorithm>
 
 namespace gibbsite {
 namespace {
@@ -18,10 +21,29 @@ Tensor score_by_autograd(const Tensor& energy, const Tensor& x, bool keep) {
   return score;
 }
 
+// By target.rows, rows divided among threads.
+EnergyScore by_rows(const RowFunction& rows, const Tensor& x, bool energy) {
+  const Tensor at = x.detach().contiguous();
+  EnergyScore made{energy ? torch::empty({x.size(0)}, x.options()) : Tensor(), torch::empty_like(at)};
+  const float* from = at.data_ptr<float>();
+  float *to_energy = energy ? made.energy.data_ptr<float>() : nullptr, *to_score = made.score.data_ptr<float>();
+  const std::int64_t size = at.numel() / at.size(0), block = rows.block(), count = at.size(0);
+  at::parallel_for(0, (count + block - 1) / block, 1, [&](std::int64_t begin, std::int64_t end) {
+    const std::int64_t first = begin * block, last = std::min(count, end * block);
+    rows(from + first * size, last - first, to_energy ? to_energy + first : nullptr, to_score + first * size);
+  });
+  return made;
+}
+
 }  // namespace
+
+bool takes_rows(const Target& target, const Tensor& x) {
+  return target.rows && !target.manifold && x.device().is_cpu() && x.scalar_type() == torch::kFloat && x.numel() > 0;
+}
 
 Tensor score_of(const Target& target, const Tensor& x, Graph graph) {
   const bool keep = graph == Graph::kKeep;
+  if (!keep && takes_rows(target, x)) return by_rows(*target.rows, x, false).score;
   torch::AutoGradMode record(keep || !target.score);
   if (target.score) return keep ? target.score(x) : target.score(x.detach()).detach();
   if (!target.energy) throw RequestError("sampler", "the target has neither score nor energy");
@@ -34,6 +56,7 @@ EnergyScore energy_and_score(const Target& target, const Tensor& x, const std::s
   if (!target.energy && !target.both)
     throw RequestError(who, "the acceptance test needs the target's energy, and this target has only a score",
                        "langevin needs no energy");
+  if (takes_rows(target, x)) return by_rows(*target.rows, x, true);
   if (target.both || target.score) {
     torch::NoGradGuard no_graph;
     const Tensor at = x.detach();

@@ -9,9 +9,12 @@
 #include <gibbsite/core/registry.h>
 #include <gibbsite/core/tensor.h>
 #include <gibbsite/manifold/manifold.h>
+#include <gibbsite/sampler/row_function.h>
 
 #include <functional>
 #include <memory>
+#include <optional>
+#include <string>
 
 namespace gibbsite {
 
@@ -28,6 +31,8 @@ struct Target {
   EnergyFn energy = {};                                 ///< [B, *event] -> [B]
   std::function<Tensor(const Tensor&)> score = {};      ///< [B, *event] -> [B, *event], grad log p = -grad E
   std::function<EnergyScore(const Tensor&)> both = {};  ///< both in one evaluation, where that is cheaper; detached
+  /// Energy and score of float32 rows on the CPU, where there is a way that is faster; used wherever no graph is asked for.
+  std::shared_ptr<const RowFunction> rows = nullptr;
   /// The part of the energy that tempering leaves alone, so that exp(-reference) is the law at inverse temperature 0; empty: 0.
   EnergyFn reference = {};
   /// Where x lives; null for Euclidean space of any shape. The density is with respect to its volume, and a score given is
@@ -49,6 +54,9 @@ struct Step {
   Tensor exchanged;    ///< [B] in {0, 1} for kernels of replicas: whether the row has the state of a neighbour
 };
 
+/// What every one of several transitions draws from.
+enum class Draws { kStepEach, kConsecutive };
+
 class Kernel {
  public:
   virtual ~Kernel() = default;
@@ -57,6 +65,14 @@ class Kernel {
   /// on a target without energy. x is never written to.
   virtual Step step(const Target& target, const Tensor& x, Rng& rng, Graph graph = Graph::kDetach,
                     const Step* previous = nullptr) const = 0;
+
+  /// `count` transitions where target and kernel let rows go on without waiting for one another, else nothing: then they are to
+  /// be made one by one. Numbers drawn and states are those of `count` calls of step, transition t with rng.at_step(step + t), or
+  /// with consecutive draws of rng's present step.
+  virtual std::optional<Step> advance(const Target& /*target*/, const Tensor& /*x*/, std::int64_t /*count*/,
+                                      Rng& /*rng*/, Draws /*draws*/) const {
+    return std::nullopt;
+  }
 
   /// The kernel's step size, 0 for a kernel without one.
   virtual double step_size() const { return 0; }
@@ -69,6 +85,9 @@ class Kernel {
   /// The mean acceptance that step-size adaptation should aim at; 0 for kernels without an acceptance test.
   virtual double target_acceptance() const { return 0; }
 };
+
+/// Whether target.rows takes such states.
+bool takes_rows(const Target& target, const Tensor& x);
 
 /// The target's score at x ([B, *event]), by autograd of the energy where no score is given; on a manifold the Riemannian
 /// gradient. Detached unless `graph`

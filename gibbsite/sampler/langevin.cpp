@@ -8,10 +8,17 @@
 #include <gibbsite/sampler/validated.h>
 #include <torch/types.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace gibbsite {
 namespace {
+
+// The update of n numbers; x and to may be the same.
+template <class T>
+void update(const T* x, const T* score, const T* noise, T half, T* to, std::int64_t n) {
+  for (std::int64_t i = 0; i < n; ++i) to[i] = (half * score[i] + x[i]) + noise[i];
+}
 
 template <class T>
 void update(const Tensor& x, const Tensor& score, const Tensor& noise, double half, Tensor& out) {
@@ -19,9 +26,8 @@ void update(const Tensor& x, const Tensor& score, const Tensor& noise, double ha
   const T* drift = score.data_ptr<T>();
   const T* kick = noise.data_ptr<T>();
   T* to = out.data_ptr<T>();
-  const T factor = static_cast<T>(half);
   at::parallel_for(0, x.numel(), 1 << 15, [=](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) to[i] = (factor * drift[i] + from[i]) + kick[i];
+    update(from + begin, drift + begin, kick + begin, static_cast<T>(half), to + begin, end - begin);
   });
 }
 
@@ -54,6 +60,44 @@ std::shared_ptr<const Kernel> Langevin::with_step_size(double step_size) const {
   LangevinOptions options = options_;
   options.step_size = step_size;
   return std::make_shared<Langevin>(options);
+}
+
+std::optional<Step> Langevin::advance(const Target& target, const Tensor& x, std::int64_t count, Rng& rng,
+                                      Draws draws) const {
+  if (!takes_rows(target, x) || options_.noise_first || options_.gradient_norm_limit > 0 || count < 1)
+    return std::nullopt;
+  Step step;
+  step.x = x.detach().clone(at::MemoryFormat::Contiguous);
+  step.noise = torch::zeros_like(step.x);
+  const std::int64_t chains = x.size(0), size = x.numel() / chains, block = target.rows->block();
+  float *state = step.x.data_ptr<float>(), *noise = step.noise.data_ptr<float>();
+  const float half = static_cast<float>(options_.step_size / 2), factor = static_cast<float>(noise_factor_);
+  const float limit = static_cast<float>(options_.gradient_limit);
+  const Rng shared = rng;
+  at::parallel_for(0, (chains + block - 1) / block, 1, [&](std::int64_t begin, std::int64_t end) {
+    std::vector<float> score(static_cast<std::size_t>(block * size));
+    for (std::int64_t b = begin; b < end; ++b) {
+      const std::int64_t first = b * block, rows = std::min(block, chains - first), n = rows * size;
+      float *at = state + first * size, *kick = noise + first * size;
+      Rng own = shared.at_row(shared.first_row() + first);
+      for (std::int64_t t = 0; t < count; ++t) {
+        if (draws == Draws::kStepEach && t > 0) own = own.at_step(own.step() + 1);
+        if (noise_factor_ > 0) own.normal(kick, rows, size);
+        if (noise_factor_ > 0 && noise_factor_ != 1)
+          for (std::int64_t i = 0; i < n; ++i) kick[i] *= factor;
+        (*target.rows)(at, rows, nullptr, score.data());
+        if (limit > 0)
+          for (float& component : score) component = std::clamp(component, -limit, limit);
+        update(at, score.data(), kick, half, at, n);
+        if (!options_.clamp.empty())
+          for (std::int64_t i = 0; i < n; ++i)
+            at[i] = std::clamp(at[i], static_cast<float>(options_.clamp[0]), static_cast<float>(options_.clamp[1]));
+      }
+    }
+  });
+  if (noise_factor_ > 0 && draws == Draws::kConsecutive)
+    for (std::int64_t t = 0; t < count; ++t) rng.normal(nullptr, 0, size);
+  return step;
 }
 
 Step Langevin::step(const Target& target, const Tensor& x, Rng& rng, Graph graph, const Step* previous) const {

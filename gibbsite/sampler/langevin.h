@@ -38,6 +38,9 @@ class Langevin : public Kernel {
   explicit Langevin(const LangevinOptions& options);
   Step step(const Target& target, const Tensor& x, Rng& rng, Graph graph = Graph::kDetach,
             const Step* previous = nullptr) const override;
+  /// Without limits of length and noise first, and with target.rows: a thread takes a block of chains through all steps.
+  std::optional<Step> advance(const Target& target, const Tensor& x, std::int64_t count, Rng& rng,
+                              Draws draws) const override;
   double step_size() const override { return options_.step_size; }
   std::shared_ptr<const Kernel> with_step_size(double step_size) const override;
   const LangevinOptions& options() const { return options_; }

@@ -156,6 +156,8 @@ class Adam : public RuleBase {
                             static_cast<float>(step_size_), static_cast<float>(inverse_root_correction_),
                             static_cast<float>(l2_), static_cast<float>(shrink_));
       });
+      // Who keeps something made of the parameter sees that it has changed.
+      parameter.unsafeGetTensorImpl()->bump_version();
       return;
     }
     if (decoupled_ != 0) parameter.mul_(shrink_);
