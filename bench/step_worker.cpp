@@ -68,6 +68,7 @@ Work requested(const nlohmann::json& request, const std::string& name) {
   if (phases || samples) recipe.set.insert(recipe.set.end(), method.set.begin(), method.set.end());
   const auto parts = std::make_shared<const Parts>(build_parts(requested_recipe(recipe), recipe.path));
   if (samples) return chain(parts, batch, request.at("chain"));
+  if (request.contains("derivative")) parts->freeze();
   if (request.contains("derivative"))
     return [parts, x = parts->rng("x").normal({batch, event_size(parts->transforms.model_event)}, parts->like()),
             order = request.at("derivative").get<std::int64_t>()] {

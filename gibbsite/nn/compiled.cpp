@@ -226,13 +226,14 @@ Tensor run_plan(const std::shared_ptr<const Plan>& plan, const std::shared_ptr<c
   }
   const std::vector<Tensor>& parameters = plan->parameters();
   const auto wants = [](const Tensor& t) { return t.requires_grad(); };
+  const bool graph =
+      at::GradMode::is_enabled() && (wants(x) || std::any_of(parameters.begin(), parameters.end(), wants));
   {
     const torch::NoGradGuard no_graph;
-    pass->run = plan->run(x.detach().reshape({x.size(0), plan->event_size()}).contiguous(), slices);
+    pass->run = plan->run(x.detach().reshape({x.size(0), plan->event_size()}).contiguous(), slices, graph);
   }
   Tensor energies = pass->run->energies();
-  if (!at::GradMode::is_enabled() || !(wants(x) || std::any_of(parameters.begin(), parameters.end(), wants)))
-    return energies;
+  if (!graph) return energies;
   pass->x = x;
   pass->versions = pass->versions_now();
   return connect(energies, make_node<EnergyNode>(pass), pass->arguments());

@@ -99,6 +99,7 @@ struct Plan::State {
   // which adjoints go with the product; else kNone.
   std::vector<std::size_t> through;
   std::int64_t multiply_adds = 0, first_multiply_adds = 0;  // of a row; of the layers that take the event
+  std::int64_t training_rows = 2 * kBlockRows;              // of all slices of a block that is kept for a reverse pass
   bool smooth = true;
   mutable std::mutex mutex;
   mutable std::vector<std::unique_ptr<Runner>> idle;
@@ -469,10 +470,10 @@ void count_work(std::int64_t multiply_adds) {
 
 class Run : public PlanRun {
  public:
-  Run(const Plan::State& plan, const Tensor& x, PlanSlices slices) : plan_(plan), slices_(slices) {
+  Run(const Plan::State& plan, const Tensor& x, PlanSlices slices, bool keep) : plan_(plan), slices_(slices) {
     const std::int64_t count = slices.count(), width = plan.width(0);
     batch_ = x.size(0) / count;
-    block_ = std::max<std::int64_t>(16, 2 * kBlockRows / count / 16 * 16);
+    block_ = std::clamp<std::int64_t>(plan.training_rows / count / 16 * 16, 16, 512);
     const std::int64_t blocks = (batch_ + block_ - 1) / block_;
     const std::int64_t threads = std::clamp<std::int64_t>(at::in_parallel_region() ? 1 : at::get_num_threads(), 1,
                                                           std::max<std::int64_t>(blocks, 1));
@@ -481,15 +482,17 @@ class Run : public PlanRun {
       Share share;
       share.first = std::min(batch_, blocks * t / threads * block_);
       share.rows = std::min(batch_, blocks * (t + 1) / threads * block_) - share.first;
-      share.values = Frame(plan.recording.widths, plan.all, share.rows, block_, count);
-      if (count == 1) share.slopes = Frame(plan.recording.widths, plan.slopes, share.rows, block_, 1);
+      const std::int64_t rows = keep ? share.rows : std::min(block_, share.rows);
+      share.values = Frame(plan.recording.widths, keep || count > 1 ? plan.all : plan.passing, rows, block_, count);
+      if (count == 1) share.slopes = Frame(plan.recording.widths, plan.slopes, rows, block_, 1);
       shares_.push_back(std::move(share));
     }
     count_work(count * batch_ * plan.multiply_adds);
     const float* from = x.data_ptr<float>();
     float* to = energies_.data_ptr<float>();
     for_shares([&](const Share& share, Runner& runner, std::size_t) {
-      for_blocks(share, [&](std::int64_t block, std::int64_t first, std::int64_t rows) {
+      for_blocks(share, [&](std::int64_t number, std::int64_t first, std::int64_t rows) {
+        const std::int64_t block = keep ? number : 0;
         take(from, batch_, first, rows, count, width, share.values.at(0, block));
         runner.forward(share.values, count == 1 ? &share.slopes : nullptr, block, rows, slices_);
         give(share.values.at(plan_.energy(), block), batch_, first, rows, count, 1, to);
@@ -726,6 +729,9 @@ Plan::Plan(const Recorded& energy) : state_(std::make_unique<State>()) {
     layer.narrow_out = layer.outputs <= kNarrow;
     layer.narrow_in = !layer.narrow_out && layer.inputs <= kNarrow;
     plan.multiply_adds += layer.outputs * layer.inputs;
+    // Weights that leave no room in the cache come anew for every block: then blocks are larger.
+    plan.training_rows =
+        std::clamp<std::int64_t>(layer.outputs * layer.inputs / 512, plan.training_rows, 8 * kBlockRows);
     if (step.a == 0) plan.first_multiply_adds += layer.outputs * layer.inputs;
   }
   find_places(plan);
@@ -764,8 +770,8 @@ void Plan::prepare(ProductPrecision precision) const {
   seen = std::move(now);
 }
 
-std::unique_ptr<PlanRun> Plan::run(const Tensor& x, PlanSlices slices) const {
-  return std::make_unique<Run>(*state_, x, slices);
+std::unique_ptr<PlanRun> Plan::run(const Tensor& x, PlanSlices slices, bool keep) const {
+  return std::make_unique<Run>(*state_, x, slices, keep);
 }
 
 std::unique_ptr<PlanWorker> Plan::worker(ProductPrecision precision) const {

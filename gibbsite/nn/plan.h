@@ -70,8 +70,8 @@ class Plan {
 
   /// Takes the present numbers of the parameters, if they have changed. While it runs no other pass of this plan may.
   void prepare(ProductPrecision precision = ProductPrecision::kFloat32) const;
-  /// x: [slices * B, event], dense float32 on the CPU.
-  std::unique_ptr<PlanRun> run(const Tensor& x, PlanSlices slices) const;
+  /// x: [slices * B, event], dense float32 on the CPU. Without `keep` there is nothing for reverse passes.
+  std::unique_ptr<PlanRun> run(const Tensor& x, PlanSlices slices, bool keep) const;
   /// For rows in blocks of block_rows(); after prepare.
   std::unique_ptr<PlanWorker> worker(ProductPrecision precision) const;
   static std::int64_t block_rows();
