@@ -30,7 +30,7 @@ std::vector<std::string> names_of(const std::string& family) {
 
 /// An option means the same in every subcommand, so its name decides.
 Values values_of(const CLI::Option& option) {
-  const std::string name = option.get_single_name();
+  const std::string& name = option.get_single_name();
   if (name == "recipe") return {recipe_names(), true};
   if (name == "experiment") return {names_of("experiments"), false};
   if (name == "family") return {list_families(), false};

@@ -50,5 +50,5 @@ set_source_files_properties("${PROJECT_SOURCE_DIR}/gibbsite/calculus/activation_
 
 add_library(gibbsite STATIC ${GIBBSITE_OBJECTS})
 target_link_libraries(gibbsite PUBLIC $<BUILD_INTERFACE:gibbsite_options>)
-target_compile_features(gibbsite PUBLIC cxx_std_17)
+target_compile_features(gibbsite PUBLIC cxx_std_${CMAKE_CXX_STANDARD})
 set_target_properties(gibbsite PROPERTIES LINKER_LANGUAGE CXX)

@@ -126,7 +126,7 @@ def test_interrupt_saves(tmp_path):
     child = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
     assert child.stdout.readline().startswith("step")
     child.send_signal(signal.SIGINT)
-    rest = child.communicate(timeout=60)[0]
+    rest = child.communicate(timeout=300)[0]
     assert child.returncode == 0 and rest.splitlines()[-1] == "interrupted"
     assert gibbsite.load(tmp_path / "run").step >= 50
 
