@@ -7,10 +7,18 @@ Ports::Ports() {
   static Logger no_logger;
   static MetricWriter no_metrics;
   static SampleWriter no_samples;
+  static StateStore no_states;
   interrupt = &no_interrupt;
   logger = &no_logger;
   metrics = &no_metrics;
   samples = &no_samples;
+  states = &no_states;
+}
+
+Tensor find_tensor(const NamedTensors& state, const std::string& name) {
+  for (const auto& [known, tensor] : state)
+    if (known == name) return tensor;
+  return {};
 }
 
 }  // namespace gibbsite

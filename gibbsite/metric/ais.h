@@ -51,7 +51,8 @@ struct AisResult {
 std::vector<double> annealing_temperatures(const AisOptions& options);
 
 /// x: [N, *event], exact samples of `from`. Rows may be chains of one problem or of many: the weights come back row by
-/// row. Both targets need an energy, and live on the same manifold or on none. Transition k draws from rng.at_step(k). Throws Interrupted on request.
+/// row. Both targets need an energy, and live on the same manifold or on none. Transition k draws from rng.at_step(k). The state is kept in ports.states
+/// as "ais", with which the same call goes on. Throws Interrupted on request.
 AisResult annealed_importance(const Target& from, const Target& to, const Tensor& x, const AisOptions& options,
                               const Rng& rng, const Ports& ports = {});
 

@@ -38,8 +38,11 @@ LatentAisResult latent_annealed_importance(const LatentEnergy& joint, const Late
     const Rng own = rng.at_row(rng.first_row() + first * options.chains);
     Rng start = own.stream("start");
     const Tensor h = prior.sample(options.chains * block.size(0), v, start);
+    PrefixedStore states(*ports.states, fmt::format("block {}/", first));
+    Ports inner = ports;
+    inner.states = &states;
     const AisResult annealed =
-        annealed_importance(prior_target(prior), joint_target(joint, prior, block), h, options, own, ports);
+        annealed_importance(prior_target(prior), joint_target(joint, prior, block), h, options, own, inner);
     const Tensor weights = annealed.log_weights.view({options.chains, block.size(0)});
     values.push_back(weights.logsumexp(0) - std::log(static_cast<double>(options.chains)));
     effective.push_back((2 * weights.logsumexp(0) - (2 * weights).logsumexp(0)).exp());

@@ -50,20 +50,28 @@ AnnealingResult anneal(const AnnealingSchedule& schedule, const TargetAt& target
   ChainLoop loop(x, rng, ports, total, "annealing");
   AnnealingResult result;
   Target target;
-  std::int64_t current = -1;
+  std::int64_t current = -1, made_at = -1, passed = 0;
+  if (const NamedTensors kept = ports.states->load("annealing"); !kept.empty()) loop.restore(kept);
+  const std::int64_t resumed = loop.steps_done();
   for (const AnnealingLevel& level : schedule) {
+    if (passed < resumed) made_at = level.target;
+    passed += level.steps;
+    if (passed <= resumed) continue;
     if (level.target != current) {
       current = level.target;
       target = target_at(current);
-      loop.forget();
     }
+    if (made_at != current) loop.forget();
+    made_at = current;
     const Langevin kernel(level.kernel);
-    for (std::int64_t k = 0; k < level.steps && !result.interrupted; ++k) {
+    while (loop.steps_done() < passed && !result.interrupted) {
+      if (ports.states->due()) ports.states->save("annealing", loop.state());
       result.interrupted = loop.advance(kernel, target) == 0;
       if (!result.interrupted && write_every > 0 && loop.steps_done() % write_every == 0) loop.write(loop.steps_done());
     }
     if (result.interrupted) break;
   }
+  ports.states->save("annealing", loop.state());
   result.x = loop.last().x;
   result.steps_done = loop.steps_done();
   check_finite("annealing", fmt::format("the state after step {}", result.steps_done), result.x);

@@ -64,7 +64,7 @@ struct AnnealingResult {
 };
 
 /// Runs the schedule from x. The t-th transition of the whole schedule draws from rng.at_step(t). Every `write_every`-th
-/// state goes to ports.samples (0: none). Throws WorkError when the final state is not finite.
+/// state goes to ports.samples (0: none). The state is kept in ports.states as "annealing". Throws WorkError when the final state is not finite.
 AnnealingResult anneal(const AnnealingSchedule& schedule, const TargetAt& target_at, const Tensor& x, const Rng& rng,
                        const Ports& ports = {}, std::int64_t write_every = 0);
 

@@ -31,17 +31,23 @@ struct ChainResult {
   Step last;                             ///< last.x is the final state, [B, *event]
   std::shared_ptr<const Kernel> kernel;  ///< the kernel that ran after the burn-in
   Tensor acceptance;                     ///< [B] mean of Step::accepted after the burn-in; undefined without a test
-  std::int64_t steps_done = 0;           ///< burn-in included
-  bool interrupted = false;              ///< the interrupt port asked to stop; last is the state reached
+  Tensor divergences;  ///< [B] int64, transitions after the burn-in with acceptance probability 0 (see is_divergent)
+  std::int64_t steps_done = 0;  ///< burn-in included
+  bool interrupted = false;     ///< the interrupt port asked to stop; last is the state reached
 };
+
+/// Whether a transition had no chance to be accepted, [B] bool: its energy error is beyond 745 nats in float64, 104 in
+/// float32, or not a number, as where a trajectory leaves the region that its step size can follow. Undefined without a test.
+Tensor is_divergent(const Step& step);
 
 /// `burn_in` + `steps` transitions of every row of x. The transition t = 0, 1, … draws from rng.at_step(t), whatever step
 /// rng is at. After the burn-in every `thin`-th state goes to ports.samples with its step number, counted from 1 after
-/// the burn-in. The interrupt port is asked before each step.
+/// the burn-in, then its energy and acceptance as a note. The interrupt port is asked before each step. The state is kept in
+/// ports.states as "chain"; a run that finds one there goes on from it.
 ///
 /// With `adapt` all chains of the call share one step size, fitted to their mean acceptance, so the chains then depend on
 /// which of them run together. Throws RequestError when a kernel without an acceptance test is to be adapted or the
-/// burn-in is empty, WorkError when the state is not finite at the start, where it is written or at the end.
+/// burn-in is empty, WorkError when a state that ports.states kept is of other chains, or when the state is not finite at the start, where it is written or at the end.
 ChainResult run_chain(std::shared_ptr<const Kernel> kernel, const Target& target, const Tensor& x, const Rng& rng,
                       const ChainOptions& options, const Ports& ports = {});
 
@@ -59,6 +65,10 @@ class ChainLoop {
   std::int64_t advance(const Kernel& kernel, const Target& target, std::int64_t most = 1);
   /// Sends the state to ports.samples under `step`. Throws WorkError unless it is finite.
   void write(std::int64_t step) const;
+  /// Everything that decides the transitions to come.
+  NamedTensors state() const;
+  /// Goes on from a state of its kind. Throws WorkError where that has another shape.
+  void restore(const NamedTensors& state);
   /// Ends reuse of the last energy and score, when the target changes.
   void forget() { reuse_ = false; }
 

@@ -18,6 +18,17 @@ void DualAveraging::update(double acceptance) {
   step_size_ = std::exp(log_step);
 }
 
+std::vector<double> DualAveraging::state() const {
+  return {step_size_, error_, log_average_, static_cast<double>(count_)};
+}
+
+void DualAveraging::restore(const std::vector<double>& state) {
+  step_size_ = state.at(0);
+  error_ = state.at(1);
+  log_average_ = state.at(2);
+  count_ = static_cast<std::int64_t>(state.at(3));
+}
+
 double DualAveraging::frozen() const { return count_ > 0 ? std::exp(log_average_) : step_size_; }
 
 }  // namespace gibbsite

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 namespace gibbsite {
 
@@ -15,6 +16,9 @@ class DualAveraging {
   double step_size() const { return step_size_; }
   /// The weighted average of the step sizes tried, to be kept after the warm-up.
   double frozen() const;
+  /// What decides the rest, to be kept and put back.
+  std::vector<double> state() const;
+  void restore(const std::vector<double>& state);
 
  private:
   double target_;
