@@ -2,6 +2,7 @@
 #include <gibbsite/core/error.h>
 #include <gibbsite/core/text.h>
 #include <gibbsite/metric/auroc.h>
+#include <gibbsite/metric/chain_diagnostics.h>
 #include <gibbsite/metric/classification.h>
 #include <gibbsite/metric/frechet.h>
 #include <gibbsite/metric/mmd.h>
@@ -113,6 +114,44 @@ Values frechet_values(const MetricInput& input) {
   return {{"frechet_classifier", found, "1", {{"samples", fmt::format("{}", input.samples.size(0))}}}};
 }
 
+constexpr std::int64_t kShownCoordinates = 16;
+
+// By coordinate, or of the worst one where there are many; and of the energy.
+Values chain_values(const MetricInput& input) {
+  need(input.chains.defined(), "chains", "chains");
+  const Tensor draws = input.chains.dim() > 2 ? input.chains.flatten(2) : input.chains.unsqueeze(2);
+  const std::int64_t coordinates = draws.size(2);
+  Values values;
+  const auto add = [&](const std::string& of, const ChainDiagnostics& found) {
+    for (const auto& [slug, value] :
+         {std::pair("r_hat", found.r_hat), std::pair("ess_bulk", found.ess_bulk), std::pair("ess_tail", found.ess_tail),
+          std::pair("mcse_mean", found.mcse_mean), std::pair("mcse_sd", found.mcse_sd)})
+      values.push_back({slug, {value, std::nan(""), draws.size(1)}, "1", {{"of", of}}});
+  };
+  if (input.chain_energies.defined()) add("energy", diagnose_chains(input.chain_energies));
+  ChainDiagnostics worst;
+  // The first number that is one, then the worse of two.
+  const auto take = [](double& value, double other, bool larger) {
+    if (std::isnan(value) || (larger ? other > value : other < value)) value = other;
+  };
+  for (std::int64_t d = 0; d < coordinates; ++d) {
+    const ChainDiagnostics found = diagnose_chains(draws.select(2, d));
+    const auto at = static_cast<std::size_t>(d);
+    if (coordinates <= kShownCoordinates)
+      add(at < input.columns.size() ? input.columns[at] : fmt::format("x.{}", d + 1), found);
+    take(worst.r_hat, found.r_hat, true);
+    take(worst.ess_bulk, found.ess_bulk, false);
+    take(worst.ess_tail, found.ess_tail, false);
+    take(worst.mcse_mean, found.mcse_mean, true);
+    take(worst.mcse_sd, found.mcse_sd, true);
+  }
+  if (coordinates > kShownCoordinates) add("worst coordinate", worst);
+  if (input.divergences.defined())
+    values.push_back(
+        {"divergences", {input.divergences.sum().item<double>(), std::nan(""), draws.size(1)}, "transitions", {}});
+  return values;
+}
+
 const char* const kInception = "a network in evaluate.inception.module";
 
 Values fid_values(const MetricInput& input) {
@@ -163,6 +202,11 @@ const std::vector<MetricEntry>& metric_table() {
        "Heusel et al. 2017", fid_values},
       {"inception_score", "inception score of samples by a network given as a TorchScript file", "Salimans et al. 2016",
        inception_score_values},
+      {"chains",
+       "rank-normalised split R-hat, bulk and tail effective sample size, Monte Carlo standard errors and divergences "
+       "of "
+       "chains of the sampler",
+       "Vehtari et al. 2021", chain_values},
   };
   return table;
 }

@@ -59,10 +59,12 @@ struct EvaluateOptions {
   std::string classifier;
   std::int64_t points = 0;
   std::int64_t samples = 1000;
+  std::int64_t chains = 4;
   void declare(OptionVisitor& o) {
     o.option("classifier", classifier, "run of a classifier that judges samples; empty: the model itself if it is one");
     o.option("points", points, "held-out points used, the first of the split; 0: all", at_least(0));
     o.option("samples", samples, "samples drawn for metrics that need some", at_least(1));
+    o.option("chains", chains, "chains run for metric chains, by the settings of [sampler] and [sample]", at_least(1));
   }
 };
 

@@ -25,6 +25,9 @@ MetricInput full_input() {
   input.features = [](const Tensor& x) { return x; };
   input.inception = [](const Tensor& x) { return InceptionOutput{x, 3 * x}; };
   input.inception_sha256 = "0";
+  input.chains = rng.normal({50, 4, 2}, at::kDouble);
+  input.chain_energies = input.chains.square().sum(2) / 2;
+  input.divergences = at::zeros({4}, at::kLong);
   input.labels = input.data.select(1, 0).gt(0).to(at::kLong);
   return input;
 }
@@ -70,6 +73,17 @@ TEST(MetricTable, ValuesAreThoseOfTheMetrics) {
   input.log_jacobian = -1.5;
   EXPECT_NEAR(find_metric("log_likelihood").evaluate(input)[0].estimate.value, plain - 1.5, 1e-12);
   EXPECT_EQ(find_metric("accuracy").evaluate(input)[0].estimate.value, 1);
+  const std::vector<MetricValue> chains = find_metric("chains").evaluate(input);
+  ASSERT_EQ(chains.size(), 16u);
+  EXPECT_EQ(chains[5].settings, (NamedStrings{{"of", "x.1"}}));
+  input.chains = Rng(4, "chains").normal({50, 2, 20}, at::kDouble);
+  input.chains.select(2, 7).add_(at::tensor({-2.0, 2.0}, at::kDouble));
+  input.chains.select(2, 3).fill_(1);
+  const std::vector<MetricValue> worst = find_metric("chains").evaluate(input);
+  ASSERT_EQ(worst.size(), 11u);
+  EXPECT_EQ(worst[5].settings, (NamedStrings{{"of", "worst coordinate"}}));
+  EXPECT_GT(worst[5].estimate.value, 1.5);
+  EXPECT_LT(worst[6].estimate.value, 10);
   const std::vector<MetricValue> scores = find_metric("auroc").evaluate(input);
   ASSERT_EQ(scores.size(), 3u);
   EXPECT_EQ(scores[0].settings, (NamedStrings{{"out", "far"}, {"score", "log_density"}}));
