@@ -1,5 +1,4 @@
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/core/file.h>
 #include <gibbsite/core/text.h>
@@ -108,6 +107,13 @@ Tensor number_labels(const std::vector<std::string>& texts) {
   return torch::tensor(labels, torch::kLong);
 }
 
+std::string quoted(const std::string& name) {
+  if (name.find_first_of(",;\t\"") == std::string::npos) return name;
+  std::string text = "\"";
+  for (const char c : name) text += c == '"' ? std::string(2, c) : std::string(1, c);
+  return text + "\"";
+}
+
 }  // namespace
 
 CsvTable parse_csv(const std::string& content, const std::string& where, const std::string& label_column) {
@@ -170,9 +176,15 @@ CsvTable read_csv(const std::string& path, const std::string& label_column) {
   return parse_csv(read_maybe_gzip(path), path, label_column);
 }
 
+bool has_names(const std::vector<std::string>& columns) {
+  for (std::size_t i = 0; i < columns.size(); ++i)
+    if (columns[i] != fmt::format("column {}", i + 1)) return true;
+  return false;
+}
+
 void write_csv(const std::string& path, const Tensor& x, const std::vector<std::string>& columns) {
   std::string text;
-  if (!columns.empty()) text += fmt::format("{}\n", fmt::join(columns, ","));
+  for (std::size_t i = 0; i < columns.size(); ++i) text += quoted(columns[i]) + (i + 1 < columns.size() ? "," : "\n");
   const Tensor rows = (x.dim() == 1 ? x.unsqueeze(1) : x.flatten(1)).detach().cpu();
   const auto append = [&](const Tensor& typed) {
     AT_DISPATCH_ALL_TYPES(typed.scalar_type(), "write_csv", [&] {

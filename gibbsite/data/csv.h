@@ -22,8 +22,11 @@ CsvTable read_csv(const std::string& path, const std::string& label_column = "")
 /// The same from memory; `where` names it in errors.
 CsvTable parse_csv(const std::string& content, const std::string& where, const std::string& label_column = "");
 
-/// Writes [N, D] (events are flattened) with a header line where `columns` is not empty; numbers read back to the same
-/// bits. Throws WorkError where the file cannot be written in full; the target then keeps its old content.
+/// Whether names of columns come from a header line, and are not those that a table without one is given.
+bool has_names(const std::vector<std::string>& columns);
+
+/// Writes [N, D] (events are flattened) with a header line where `columns` is not empty; names with separators or quotes in
+/// quotes; numbers read back to the same bits. Throws WorkError where the file cannot be written in full; the target then keeps its old content.
 void write_csv(const std::string& path, const Tensor& x, const std::vector<std::string>& columns = {});
 
 }  // namespace gibbsite

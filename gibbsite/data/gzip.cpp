@@ -12,7 +12,7 @@ namespace gibbsite {
 
 std::string gunzip(const std::string& content, const std::string& where) {
   z_stream stream{};
-  if (inflateInit2(&stream, 15 + 16) != Z_OK) throw WorkError(where, "cannot start decompression");
+  if (inflateInit2(&stream, 15 + 32) != Z_OK) throw WorkError(where, "cannot start decompression");
   const std::unique_ptr<z_stream, void (*)(z_stream*)> end(&stream, [](z_stream* s) { inflateEnd(s); });
   std::string out;
   std::vector<char> block(1 << 20);

@@ -9,7 +9,7 @@ namespace gibbsite {
 /// missing file and for a truncated or damaged stream.
 std::string read_maybe_gzip(const std::string& path);
 
-/// The content of a gzip stream of one or more members; `where` names it in errors.
+/// The content of a gzip or zlib stream of one or more members; `where` names it in errors.
 std::string gunzip(const std::string& content, const std::string& where);
 
 }  // namespace gibbsite

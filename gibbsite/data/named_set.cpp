@@ -6,6 +6,7 @@
 #include <gibbsite/data/density.h>
 #include <gibbsite/data/gzip.h>
 #include <gibbsite/data/idx.h>
+#include <gibbsite/data/mat.h>
 #include <gibbsite/data/named_set.h>
 #include <gibbsite/data/npy.h>
 #include <torch/types.h>
@@ -91,6 +92,23 @@ Dataset load_npz(const std::string& path) {
   return data;
 }
 
+// Images stored as height × width (× channels) × number, as MATLAB's toolboxes do, get the number first.
+Tensor number_first(const Tensor& x) {
+  if (x.dim() == 4) return x.permute({3, 2, 0, 1}).contiguous();
+  return x.dim() == 3 ? x.permute({2, 0, 1}).contiguous() : x;
+}
+
+Dataset load_mat(const std::string& path) {
+  Tensor x, label;
+  for (const auto& [name, value] : read_mat(path)) {
+    if (!x.defined() || name == "X" || name == "x") x = value;
+    if (name == "y" || name == "label") label = value;
+  }
+  Dataset data = from_array(number_first(x), path);
+  if (label.defined() && label.numel() == data.x.size(0)) data.label = label.flatten().to(torch::kLong);
+  return data;
+}
+
 }  // namespace
 
 Dataset load_file(const std::string& path, const FileOptions& options) {
@@ -101,11 +119,13 @@ Dataset load_file(const std::string& path, const FileOptions& options) {
     return from_table(read_csv(path, options.label_column), path);
   if (ends_with(path, ".npy")) return from_array(read_npy(path), path);
   if (ends_with(path, ".npz")) return load_npz(path);
+  if (ends_with(path, ".mat")) return load_mat(path);
   if (ends_with_any(name, {"-ubyte", ".idx"})) return load_idx(path);
   const std::string content = read_maybe_gzip(path);
   if (content.compare(0, 6, "\x93NUMPY") == 0) return from_array(parse_npy(content, path), path);
   if (content.size() >= 4 && content[0] == 0 && content[1] == 0) return load_idx(path);
-  throw WorkError(path, "its kind of data is not known", "CSV, NPY, NPZ and IDX files are read, and folders of images");
+  throw WorkError(path, "its kind of data is not known",
+                  "CSV, NPY, NPZ, MAT and IDX files are read, and folders of images");
 }
 
 Published load_published(const std::string& name_or_file, const DataPath& path, const FileOptions& options,

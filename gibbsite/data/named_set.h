@@ -40,8 +40,9 @@ struct FileOptions {
   ImageOptions images;       ///< of a folder of images
 };
 
-/// The images of a folder, or rows of a CSV, NPY, NPZ (array "x" or the first, labels from "label") or IDX file, told by extension (.csv .data .txt
-/// .tra .tes .tsv, .npy, .npz, idx*-ubyte[.gz]) or by magic number. Throws WorkError.
+/// The images of a folder, or rows of a CSV, NPY, NPZ (array "x" or the first, labels from "label"), MAT (array "X" or the first,
+/// labels from "y"; of images the number comes last there) or IDX file, told by extension (.csv .data .txt .tra .tes .tsv, .npy,
+/// .npz, .mat, idx*-ubyte[.gz]) or by magic number. Throws WorkError.
 Dataset load_file(const std::string& path, const FileOptions& options = {});
 
 /// A named set or a file. `origin` is where the recipe or command line names it. Throws RequestError for a name that is

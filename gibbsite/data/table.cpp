@@ -127,6 +127,20 @@ Load cifar100() {
   };
 }
 
+// The digit 0 is numbered 10 there.
+Load svhn() {
+  return [](const NamedSet& set, const DataPath& path) {
+    Published published;
+    for (const char* part : {"train", "test"}) {
+      Dataset data = load_file(path.require(set.name, fmt::format("svhn/{}_32x32.mat", part), set.how));
+      if (data.label.defined()) data.label = data.label.remainder(10);
+      data.source = set.name;
+      (part == std::string("train") ? published.train : published.test) = std::move(data);
+    }
+    return published;
+  };
+}
+
 Load optdigits() {
   return [](const NamedSet& set, const DataPath& path) {
     Dataset train = read_table(set, path, "uci_optdigits/optdigits.tra", "64", 0);
@@ -175,6 +189,7 @@ const std::vector<NamedSet>& named_sets() {
       {"olivetti-faces", "400 faces of 40 people, 64 × 64", "Samaria, Harter 1994", "make olivetti-{images-idx3,labels-idx1}-ubyte.gz of cs.nyu.edu/~roweis/data.html in olivetti_faces/", images("olivetti_faces/olivetti-images-idx3-ubyte.gz", "olivetti_faces/olivetti-labels-idx1-ubyte.gz")},
       {"cifar10", "photographs, 3 × 32 × 32, 10 classes; as many training batches as are there", "Krizhevsky 2009", "get data_batch_{1..5}.bin and test_batch.bin of cs.toronto.edu/~kriz/cifar.html into cifar10/", cifar10()},
       {"cifar100", "photographs, 3 × 32 × 32, 100 classes; training rows where they are there", "Krizhevsky 2009", "get test.bin (and train.bin) of cs.toronto.edu/~kriz/cifar.html into cifar100/", cifar100()},
+      {"svhn", "99289 house numbers, 3 × 32 × 32, 10 classes", "Netzer et al. 2011", "get train_32x32.mat and test_32x32.mat of ufldl.stanford.edu/housenumbers into svhn/", svhn()},
       {"redwine", "1599 red wines, 11 measurements, quality as label", "Cortez et al. 2009", "get winequality-red.csv of archive.ics.uci.edu/dataset/186 into uci_wine/", columns("uci_wine/winequality-red.csv", "quality", 0)},
       {"whitewine", "4898 white wines, 11 measurements, quality as label", "Cortez et al. 2009", "get winequality-white.csv of archive.ics.uci.edu/dataset/186 into uci_wine/", columns("uci_wine/winequality-white.csv", "quality", 0)},
       {"parkinsons", "5875 voice recordings, 15 measurements (subject, age, sex and near duplicates dropped)", "Tsanas, Little 2009", "get parkinsons_updrs.data of archive.ics.uci.edu/dataset/189 into uci_parkinsons/", parkinsons()},
