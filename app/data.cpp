@@ -3,6 +3,7 @@
 #include <gibbsite/core/error.h>
 #include <gibbsite/core/text.h>
 #include <gibbsite/data/named_set.h>
+#include <gibbsite/recipe/fetch.h>
 #include <gibbsite/recipe/list.h>
 #include <torch/types.h>
 
@@ -24,29 +25,54 @@ void show_list(const Common& common) {
   for (const Listed& entry : entries) fmt::print("{}  {}\n", entry.name, entry.summary);
 }
 
-// Reads the set once, so that a missing or damaged file is known before training.
-void get(const std::string& name, const std::string& from, const Common& common) {
+bool readable(const NamedSet& set, const DataPath& path) {
+  try {
+    set.load(set, path);
+    return true;
+  } catch (const WorkError&) {
+    return false;
+  }
+}
+
+// Brings the files that have mirrors, then reads the set once, so that a missing or damaged file is known before training.
+void get(const std::string& name, const std::string& from, const Context& context) {
+  const Common& common = context.common;
   std::vector<std::string> names;
-  for (const NamedSet& set : named_sets()) {
-    names.push_back(set.name);
-    if (set.name != name) continue;
-    DataPath path = common.path();
-    if (from.find("://") != std::string::npos)
-      throw WorkError("data get", "this build does not download", fmt::format("fetch it yourself: {}", set.how));
-    if (!from.empty()) {
-      if (!std::filesystem::is_directory(from)) throw WorkError(from, "no such folder");
-      path.folders = {from};
+  const NamedSet* set = nullptr;
+  for (const NamedSet& entry : named_sets()) {
+    names.push_back(entry.name);
+    if (entry.name == name) set = &entry;
+  }
+  if (!set) throw RequestError("data get", fmt::format("unknown data set '{}'", name), name_hint(name, names));
+  FetchRequest request;
+  request.name = name;
+  request.from = from;
+  request.into = common.data_dir;
+  request.path = common.path();
+  FetchOutcome fetched;
+  if (has_sources(name)) {
+    try {
+      fetched = fetch_set(request, context.ports);
+    } catch (const WorkError& error) {
+      // Files in another form, unpacked say, serve as well.
+      if (!from.empty() || !readable(*set, request.path)) throw;
+      context.ports.logger->warn(fmt::format("taking what is there: {}", error.what()));
     }
-    const Published published = set.load(set, path);
-    const std::int64_t train = published.train ? published.train->size() : 0;
-    const std::int64_t test = published.test ? published.test->size() : 0;
-    if (common.json)
-      fmt::print("{}\n", nlohmann::ordered_json({{"name", name}, {"train", train}, {"test", test}}).dump(2));
-    else
-      fmt::print("{} is readable: {} training, {} test rows\n", name, train, test);
+  } else if (!from.empty()) {
+    if (!std::filesystem::is_directory(from)) throw WorkError(from, "no such folder");
+    request.path.folders = {from};
+  }
+  const Published published = set->load(*set, request.path);
+  const std::int64_t train = published.train ? published.train->size() : 0;
+  const std::int64_t test = published.test ? published.test->size() : 0;
+  if (common.json) {
+    const nlohmann::ordered_json document = {
+        {"name", name}, {"train", train}, {"test", test}, {"fetched", fetched.fetched}, {"present", fetched.present}};
+    fmt::print("{}\n", document.dump(2));
     return;
   }
-  throw RequestError("data get", fmt::format("unknown data set '{}'", name), name_hint(name, names));
+  for (const std::string& file : fetched.fetched) fmt::print("{}\n", file);
+  fmt::print("{} is readable: {} training, {} test rows\n", name, train, test);
 }
 
 void info(const std::string& file, const Common& common) {
@@ -77,10 +103,10 @@ void add_data(CLI::App& app, Context& context) {
     std::string name, from, file;
   };
   const auto o = std::make_shared<Options>();
-  CLI::App* getter = subcommand(*data, context, "get", "checks that a data set is there and readable",
-                                [o, &context] { get(o->name, o->from, context.common); });
+  CLI::App* getter = subcommand(*data, context, "get", "downloads a data set, or checks one that is there",
+                                [o, &context] { get(o->name, o->from, context); });
   getter->add_option("name", o->name, "data set")->required();
-  getter->add_option("--from", o->from, "folder that holds it");
+  getter->add_option("--from", o->from, "folder or URL that holds its files, in place of the mirrors");
   CLI::App* describer = subcommand(*data, context, "info", "rows, sizes and range of a file",
                                    [o, &context] { info(o->file, context.common); });
   describer->add_option("file", o->file, "CSV, NPY, NPZ or IDX file")->required();
