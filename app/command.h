@@ -34,6 +34,7 @@ void add_sample(CLI::App& app, Context& context);
 void add_score(CLI::App& app, Context& context);
 void add_encode(CLI::App& app, Context& context);
 void add_evaluate(CLI::App& app, Context& context);
+void add_compare(CLI::App& app, Context& context);
 void add_report(CLI::App& app, Context& context);
 void add_check(CLI::App& app, Context& context);
 void add_list(CLI::App& app, Context& context);

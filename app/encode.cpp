@@ -28,7 +28,7 @@ void add_encode(CLI::App& app, Context& context) {
   command->add_option("--data", request->data, "data set or file; default the held-out points of the run");
   command->add_option("--draws", request->draws, "per point, where the encoder's mean has no formula")
       ->check(whole_number(1, 1'000'000));
-  command->add_option("--out", request->out, "F.npz; default codes/<data>.npz in the run");
+  command->add_option("--out", request->out, "F.npz or F.csv; default codes/<data>.npz in the run");
 }
 
 }  // namespace gibbsite::app

@@ -51,8 +51,8 @@ int run(int argc, char** argv) {
   parser.set_version_flag("--version", version_text, "version, commit, LibTorch, BLAS and CPU capability");
   app::Context context;
   for (const auto add : {app::add_train, app::add_sample, app::add_score, app::add_encode, app::add_evaluate,
-                         app::add_report, app::add_check, app::add_list, app::add_data, app::add_reproduce,
-                         app::add_export, app::add_completion, app::add_manual})
+                         app::add_compare, app::add_report, app::add_check, app::add_list, app::add_data,
+                         app::add_reproduce, app::add_export, app::add_completion, app::add_manual})
     add(parser, context);
   if (const std::string unknown = unknown_subcommand(parser, argc, argv); !unknown.empty()) return fail(2, unknown);
   try {

@@ -30,7 +30,7 @@ void add_sample(CLI::App& app, Context& context) {
     if (outcome.acceptance) fmt::print("acceptance {:.4f}\n", *outcome.acceptance);
   });
   command->add_option("run", request->run, "directory of the run")->required();
-  command->add_option("-n", request->n, "how many; default 64, or one for each row of --latent")
+  command->add_option("-n", request->n, "how many; default 64, or one for each row of --latent or --given")
       ->check(whole_number(1, kMaximumSamples));
   command->add_option("--latent", request->latent,
                       "F.npz of `encode` or F.npy: latent variables that samples are given");
@@ -42,6 +42,14 @@ void add_sample(CLI::App& app, Context& context) {
           },
           "of the factors in matrix products of scores; states and energies stay float32")
       ->check(CLI::IsMember({"f32", "bf16"}));
+  command->add_option("--given", request->given, "F.npy, F.npz or F.csv: points of which some entries are known");
+  command->add_option("--mask", request->mask,
+                      "file that is nonzero at the entries to sample; default those of --given that are not a number");
+  command->add_option(
+      "--given-noise", request->given_noise,
+      "deviation of Gaussian noise on the known entries, which are then sampled too; 0: they are exact");
+  command->add_option("--chains", request->chains,
+                      "F.npy or F.csv: every state after the burn-in, written as it comes; CSV one file per chain");
   command->add_option("--out", request->out, "F.npy, F.csv or F.png; default samples/samples.npy in the run");
   add_set(*command, request->set);
 }

@@ -388,7 +388,7 @@ class PythonRun {
     PythonPorts ports(*watcher_, false);
     const auto drawn = run_with(ports, [&](const Ports& inner) {
       Drawn made = draw(*parts, n, Rng(static_cast<std::uint64_t>(seed.value_or(parts->general.seed)), "sample"), inner,
-                        latent.defined() ? latent.to(parts->like().options()) : latent);
+                        {latent.defined() ? latent.to(parts->like().options()) : latent, std::nullopt});
       made.x = parts->transforms.pipeline.inverse(made.x).detach().cpu();
       return made;
     });

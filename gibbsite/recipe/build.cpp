@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <gibbsite/core/device.h>
 #include <gibbsite/core/error.h>
+#include <gibbsite/data/csv.h>
 #include <gibbsite/metric/table.h>
 #include <gibbsite/model/noise_levels.h>
 #include <gibbsite/recipe/build.h>
@@ -52,6 +53,7 @@ void range_of_training_points(Parts& parts) {
   stored.model_event = parts.data->model_event();
   stored.value_low = train.low;
   stored.value_high = train.high;
+  if (has_names(train.columns) && stored.event.size() == 1) stored.columns = train.columns;
   const std::int64_t rows = std::min<std::int64_t>(train.size(), 10000);
   if (rows == 0) {
     stored.low = torch::full(stored.model_event, -1.0, torch::kDouble);

@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 #include <gibbsite/core/check.h>
 #include <gibbsite/core/error.h>
-#include <gibbsite/data/npy.h>
 #include <gibbsite/recipe/encode.h>
 #include <gibbsite/recipe/score.h>
 #include <torch/types.h>
@@ -41,7 +40,7 @@ EncodeOutcome encode_run(const EncodeRequest& request, const Ports& ports) {
   EncodeOutcome outcome;
   static_cast<Codes&>(outcome) = encode_points(points.parts, points.rows.x, request.draws, rng, ports);
   outcome.file = points.file;
-  write_npz(outcome.file, {{"mean", outcome.mean}, {"variance", outcome.variance}});
+  write_arrays(outcome.file, {{"mean", outcome.mean}, {"variance", outcome.variance}}, {});
   return outcome;
 }
 

@@ -12,7 +12,7 @@ namespace gibbsite {
 struct EncodeRequest {
   std::string run;
   std::string data;                  ///< name or file; empty: the held-out points of the run
-  std::string out;                   ///< .npz; empty: codes/<data>.npz in the run
+  std::string out;                   ///< .npz or .csv; empty: codes/<data>.npz in the run
   std::string device;                ///< empty: that of the run
   std::int64_t draws = 256;          ///< per point, of an encoder whose mean has no formula
   std::optional<std::int64_t> seed;  ///< of those draws; empty: that of the run

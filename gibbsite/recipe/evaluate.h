@@ -20,7 +20,8 @@ struct EvaluateRequest {
   DataPath path;
 };
 
-/// Rows of every metric. evaluation.json of the run gets them beside those of other metrics and data for the same step. Points judged by a classifier are brought to the
+/// Rows of every metric. Where it is stopped, evaluation.partial keeps the rows made and the states of samplers, and an evaluation
+/// with the same settings goes on from them to the same rows. evaluation.json of the run gets them beside those of other metrics and data for the same step. Points judged by a classifier are brought to the
 /// original units and clamped to their known range first.
 Result evaluate_run(const EvaluateRequest& request, const Ports& ports);
 

@@ -27,9 +27,10 @@ const char* const kMetrics = "metrics.jsonl";
 
 bool belongs_to_a_run(const fs::path& path) {
   const std::string name = path.filename().string();
-  static const std::vector<std::string> names = {kRecipe,   kTransforms, kMetrics,     "evaluation.json",
-                                                 "samples", "scores",    "report.html"};
-  return std::find(names.begin(), names.end(), name) != names.end() || name.rfind("checkpoint-", 0) == 0;
+  static const std::vector<std::string> names = {kRecipe,  kTransforms, kMetrics,      "evaluation.json",   "samples",
+                                                 "scores", "codes",     "report.html", "evaluation.partial"};
+  return std::find(names.begin(), names.end(), name) != names.end() || name.rfind("checkpoint-", 0) == 0 ||
+         name.rfind("events.out.tfevents.", 0) == 0;
 }
 
 /// Keys that may differ when a run goes on.
@@ -176,6 +177,7 @@ void RunDirectory::write_transforms(const StoredTransforms& transforms) const {
                                 {"model_event", shape_config(transforms.model_event)},
                                 {"value_low", Config(transforms.value_low)},
                                 {"value_high", Config(transforms.value_high)},
+                                {"columns", Config::array({transforms.columns.begin(), transforms.columns.end()})},
                                 {"pipeline", transforms.pipeline.config()}});
   Checkpoint stored;
   stored.notes.emplace_back("transforms", write_toml(table));
@@ -197,6 +199,8 @@ StoredTransforms RunDirectory::read_transforms() const {
   transforms.model_event = read_shape(*table.find("model_event"));
   transforms.value_low = table.find("value_low")->real();
   transforms.value_high = table.find("value_high")->real();
+  if (const Config* columns = table.find("columns"))
+    for (const Config& column : columns->items()) transforms.columns.push_back(column.string());
   transforms.pipeline = Pipeline::restore(*table.find("pipeline"), stored.under("pipeline/"));
   transforms.low = stored.at("low");
   transforms.high = stored.at("high");

@@ -5,7 +5,9 @@
 //   checkpoint-*.pt    the newest two and the best
 //   metrics.jsonl      one JSON object per line: step, phase, numbers
 //   evaluation.json    result rows of the last evaluation
+//   evaluation.partial what an evaluation that was stopped goes on from
 //   scores/            what `gibbsite score` wrote
+//   codes/             what `gibbsite encode` wrote
 //   samples/           what `gibbsite sample` wrote
 //   report.html
 #pragma once
@@ -27,6 +29,7 @@ struct StoredTransforms {
   Shape event, model_event;              ///< sizes of one event in original and in model units
   Tensor low, high;                      ///< [model event] float64: range of the training points in model units
   double value_low = 0, value_high = 0;  ///< the known range of original values (bytes: 0, 255); equal where unknown
+  std::vector<std::string> columns;      ///< names of the coordinates, from a header line; else empty
 };
 
 /// What to do with a directory that already holds a run.

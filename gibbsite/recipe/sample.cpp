@@ -1,11 +1,16 @@
 #include <fmt/format.h>
 #include <gibbsite/core/check.h>
+#include <gibbsite/core/digest.h>
+#include <gibbsite/core/environment.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/data/csv.h>
 #include <gibbsite/data/npy.h>
 #include <gibbsite/model/noise_levels.h>
 #include <gibbsite/model/normalised_energy.h>
+#include <gibbsite/recipe/partial_file.h>
 #include <gibbsite/recipe/sample.h>
+#include <gibbsite/recipe/write.h>
+#include <gibbsite/report/chain_file.h>
 #include <gibbsite/report/image.h>
 #include <gibbsite/report/plot.h>
 #include <gibbsite/sampler/tempering.h>
@@ -14,6 +19,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <functional>
 #include <memory>
 
 namespace gibbsite {
@@ -69,16 +75,21 @@ class OriginalUnits : public SampleWriter {
   OriginalUnits(const Pipeline& pipeline, SampleWriter& next) : pipeline_(pipeline), next_(next) {}
   void write(std::int64_t step, const Tensor& x) override {
     const Tensor kept = x.slice(0, 0, x.size(0), every_);
-    next_.write(step, pipeline_.inverse(vae_ ? vae_->point(kept.contiguous()) : kept));
+    next_.write(step, pipeline_.inverse(point_ ? point_(kept.contiguous()) : kept));
+  }
+  void note(std::int64_t step, const NamedTensors& numbers) override {
+    NamedTensors kept;
+    for (const auto& [name, value] : numbers) kept.emplace_back(name, value.slice(0, 0, value.size(0), every_));
+    next_.note(step, kept);
   }
   /// One of so many rows is a sample.
   void keep_every(std::int64_t rows) { every_ = rows; }
-  /// Rows are states of noise.
-  void decode(const FrozenVae& vae) { vae_ = &vae; }
+  /// Rows are other than points: states of noise, free coordinates.
+  void decode(std::function<Tensor(const Tensor&)> point) { point_ = std::move(point); }
 
  private:
   std::int64_t every_ = 1;
-  const FrozenVae* vae_ = nullptr;
+  std::function<Tensor(const Tensor&)> point_;
   const Pipeline& pipeline_;
   SampleWriter& next_;
 };
@@ -109,9 +120,25 @@ Tensor codes_of_data(const Parts& parts, std::int64_t n, const Rng& rng) {
 }
 
 // Row c modulo rows for chain c: [1, n, K].
-Tensor given_rows(const Tensor& latent, std::int64_t n) {
+Tensor latent_rows(const Tensor& latent, std::int64_t n) {
   const Tensor index = torch::arange(n, torch::dtype(torch::kLong).device(latent.device())).remainder(latent.size(0));
   return latent.index_select(0, index).unsqueeze(0);
+}
+
+// Entries are given to chains of points in Euclidean space, one target for each.
+void refuse_given(const Parts& parts, const Tensor& latent) {
+  const auto refuse = [](const std::string& what, const std::string& hint = "") {
+    throw RequestError("--given", what, hint);
+  };
+  if (latent.defined()) refuse("goes with no latent variables");
+  if (parts.decoder || parts.vae.space) refuse("the points of this model are made by a decoder");
+  if (!parts.energy && !parts.score && !parts.variational_score)
+    refuse(fmt::format("'{}' has neither an energy nor a score of data", parts.model_name));
+  if (parts.manifold) refuse("coordinates of points on a manifold do not move one by one");
+  if (parts.sample.schedule != "chain" && parts.sample.schedule != "temperature")
+    refuse(fmt::format("the schedule '{}' samples whole points", parts.sample.schedule), "--set sample.schedule=chain");
+  if (parts.kernel && parts.kernel->interacts() && parts.kernel->replicas() == 1)
+    refuse("the particles of this sampler act on one another", "--set sampler.name=mala");
 }
 
 }  // namespace
@@ -133,19 +160,21 @@ Target target_of(const Parts& parts) {
   return target;
 }
 
-Drawn draw(const Parts& parts, std::int64_t n, const Rng& rng, const Ports& ports, const Tensor& latent) {
+Drawn draw(const Parts& parts, std::int64_t n, const Rng& rng, const Ports& ports, const Conditions& conditions) {
+  const Tensor& latent = conditions.latent;
   if (n < 1) throw RequestError("-n", fmt::format("is {}, expected >= 1", n));
   // Chains need the gradient in x only.
   parts.freeze();
   OriginalUnits writer(parts.transforms.pipeline, *ports.samples);
   Ports inner = ports;
   inner.samples = &writer;
+  if (conditions.given) refuse_given(parts, latent);
   Drawn drawn;
   if (parts.decoder) {
     const torch::NoGradGuard no_graph;
     Rng own = rng.stream("prior").at_step(0);
     drawn.x =
-        parts.decoder->mean(latent.defined() ? given_rows(latent, n)[0] : parts.prior->sample(n, parts.like(), own));
+        parts.decoder->mean(latent.defined() ? latent_rows(latent, n)[0] : parts.prior->sample(n, parts.like(), own));
     return drawn;
   }
   if (parts.sample.schedule == "exact") {
@@ -163,13 +192,14 @@ Drawn draw(const Parts& parts, std::int64_t n, const Rng& rng, const Ports& port
     Rng draws = rng.stream("start").at_step(0);
     const Tensor x0 = draws.normal({n, space.size()}, parts.like());
     writer.keep_every(parts.kernel->replicas());
-    writer.decode(parts.vae);
+    writer.decode([&parts](const Tensor& state) { return parts.vae.point(state); });
     const Target target = space.target([&energy = *parts.energy](const Tensor& x) { return energy.energy(x); });
     const ChainResult result =
         run_chain(parts.kernel, target, replicated(*parts.kernel, x0), rng.stream("chain"), parts.chain, inner);
-    if (result.interrupted) throw Interrupted("sample", "stopped before the chains were done; nothing was written");
+    if (result.interrupted) throw Interrupted("sample", "stopped before the chains were done");
     drawn.x = parts.vae.point(coldest(*parts.kernel, result.last.x).contiguous());
     drawn.acceptance = result.acceptance;
+    drawn.divergences = result.divergences;
     drawn.kernel = result.kernel;
     return drawn;
   }
@@ -177,12 +207,27 @@ Drawn draw(const Parts& parts, std::int64_t n, const Rng& rng, const Ports& port
   if (!given.defined() && parts.latent_model && !parts.energy) given = codes_of_data(parts, n, rng);
   Target target;
   if (given.defined())
-    target.energy = [&joint = *parts.latent_model, h = given_rows(given, n)](const Tensor& v) {
+    target.energy = [&joint = *parts.latent_model, h = latent_rows(given, n)](const Tensor& v) {
       return joint.joint(v, h)[0];
     };
   else
     target = target_of(parts);
-  const Tensor x0 = start(parts, n, rng);
+  Tensor x0 = start(parts, n, rng);
+  std::optional<FreeCoordinates> coordinates;
+  if (conditions.given) {
+    const Given rows = given_rows(*conditions.given, n);
+    if (rows.noise > 0) {
+      target = observed(target, rows, parts);
+      // Known entries start where they were seen.
+      const Tensor seen = parts.transforms.pipeline.inverse(x0).to(torch::kDouble).cpu();
+      x0 = parts.transforms.pipeline.forward(torch::where(rows.free, seen, rows.points)).to(x0.options());
+    } else {
+      coordinates = free_coordinates(rows, parts);
+      target = coordinates->restricted(target);
+      x0 = coordinates->project(x0);
+      writer.decode([&coordinates](const Tensor& u) { return coordinates->embed(u); });
+    }
+  }
   bool interrupted = false;
   if (parts.sample.schedule == "chain") {
     if (!parts.kernel)
@@ -192,6 +237,7 @@ Drawn draw(const Parts& parts, std::int64_t n, const Rng& rng, const Ports& port
         run_chain(parts.kernel, target, replicated(*parts.kernel, x0), rng.stream("chain"), parts.chain, inner);
     drawn.x = coldest(*parts.kernel, result.last.x);
     drawn.acceptance = result.acceptance;
+    drawn.divergences = result.divergences;
     drawn.kernel = result.kernel;
     interrupted = result.interrupted;
   } else {
@@ -204,10 +250,16 @@ Drawn draw(const Parts& parts, std::int64_t n, const Rng& rng, const Ports& port
     drawn.x = result.x;
     interrupted = result.interrupted;
   }
-  if (interrupted) throw Interrupted("sample", "stopped before the chains were done; nothing was written");
+  if (interrupted) throw Interrupted("sample", "stopped before the chains were done");
   if (parts.sample.denoise > 0) drawn.x = denoise(target, drawn.x, parts.sample.denoise);
+  if (coordinates) drawn.x = coordinates->embed(drawn.x.contiguous());
   if (!parts.sample.clamp.empty()) drawn.x = drawn.x.clamp(parts.sample.clamp[0], parts.sample.clamp[1]);
   return drawn;
+}
+
+std::int64_t draws_so_far(StateStore& states, const ChainOptions& options) {
+  const Tensor done = find_tensor(states.load("chain"), "done");
+  return done.defined() ? std::max<std::int64_t>(0, done.item<std::int64_t>() - options.burn_in) / options.thin : 0;
 }
 
 void write_picture(const std::string& path, const Tensor& x, const Parts& parts, Logger& logger) {
@@ -251,26 +303,71 @@ SampleOutcome sample_run(const SampleRequest& request, const Ports& ports) {
   const std::string extension = std::filesystem::path(out).extension().string();
   if (extension != ".npy" && extension != ".csv" && extension != ".png")
     throw RequestError("--out", fmt::format("'{}' ends in none of .npy, .csv, .png", out));
+  if (request.given.empty() && (!request.mask.empty() || request.given_noise != 0))
+    throw RequestError(request.mask.empty() ? "--given-noise" : "--mask", "needs --given FILE");
+  if (!(request.given_noise >= 0))
+    throw RequestError("--given-noise", fmt::format("is {}, expected >= 0", request.given_noise));
   const Config recipe = run_recipe(run, request.set);
   const bool with_data = read_options<SampleOptions>(recipe.at_table("sample"), "sample").start == "data" ||
                          (request.latent.empty() && recipe.contains("model") && recipe.contains("encoder"));
-  const Parts parts = load_run(run, request.set, with_data, request.path, *ports.logger);
+  std::int64_t step = 0;
+  const Parts parts = load_run(run, request.set, with_data, request.path, *ports.logger, &step);
   const auto seed = static_cast<std::uint64_t>(request.seed.value_or(parts.general.seed));
-  const Tensor latent = request.latent.empty() ? Tensor() : read_latent(request.latent, parts);
-  const std::int64_t n = request.n > 0 ? request.n : latent.defined() ? latent.size(0) : kDefaultSamples;
-  const Drawn drawn = draw(parts, n, Rng(seed, "sample"), ports, latent);
-
-  SampleOutcome outcome;
-  outcome.x = parts.transforms.pipeline.inverse(drawn.x).detach().cpu();
-  if (drawn.acceptance.defined()) outcome.acceptance = drawn.acceptance.mean().item<double>();
+  Conditions conditions;
+  if (!request.latent.empty()) conditions.latent = read_latent(request.latent, parts);
+  if (!request.given.empty()) conditions.given = read_given(request.given, request.mask, request.given_noise, parts);
+  const std::int64_t rows = conditions.latent.defined() ? conditions.latent.size(0)
+                            : conditions.given          ? conditions.given->points.size(0)
+                                                        : kDefaultSamples;
+  const std::int64_t n = request.n > 0 ? request.n : rows;
   const std::filesystem::path parent = std::filesystem::path(out).parent_path();
   std::error_code error;
   if (!parent.empty()) std::filesystem::create_directories(parent, error);
   if (error) throw WorkError(parent.string(), fmt::format("cannot make the directory: {}", error.message()));
+
+  // What the samples are a function of.
+  std::string what = fmt::format("sample\nstep {}\nn {}\nseed {}\n{}\n", step, n, seed, write_toml(parts.resolved));
+  for (const std::string& file : {request.latent, request.given, request.mask})
+    if (!file.empty()) what += fmt::format("{} {}\n", file, sha256_of_file(file));
+  what += fmt::format("noise {}\nchains {}\n", request.given_noise, request.chains);
+  PartialFile partial(out + ".partial", what, *ports.logger);
+  Ports inner = ports;
+  inner.states = &partial;
+  std::unique_ptr<ChainFile> chains;
+  if (!request.chains.empty()) {
+    if (parts.sample.schedule != "chain" || parts.decoder)
+      throw RequestError("--chains", "only the schedule 'chain' has states to write");
+    ChainFileOptions options;
+    options.columns = parts.transforms.columns;
+    options.keep = draws_so_far(partial, parts.chain);
+    options.notes = {{"gibbsite", environment().version},
+                     {"method", "sample (Default)"},
+                     {"num_samples", std::to_string(parts.chain.steps / parts.chain.thin)},
+                     {"num_warmup", std::to_string(parts.chain.burn_in)},
+                     {"thin", std::to_string(parts.chain.thin)},
+                     {"seed", std::to_string(seed)}};
+    chains = make_chain_file(request.chains, options);
+    inner.samples = chains.get();
+  }
+  Drawn drawn;
+  try {
+    drawn = draw(parts, n, Rng(seed, "sample"), inner, conditions);
+  } catch (const Interrupted&) {
+    partial.write();
+    throw Interrupted("sample", fmt::format("stopped; the same command goes on from {}", partial.path()));
+  }
+
+  SampleOutcome outcome;
+  outcome.x = parts.transforms.pipeline.inverse(drawn.x).detach().cpu();
+  if (conditions.given) outcome.x = with_known(given_rows(*conditions.given, n), outcome.x);
+  if (drawn.acceptance.defined()) outcome.acceptance = drawn.acceptance.mean().item<double>();
   if (extension == ".npy") write_npy(out, outcome.x);
-  if (extension == ".csv") write_csv(out, outcome.x);
+  if (extension == ".csv") write_csv(out, outcome.x, parts.transforms.columns);
   if (extension == ".png") write_picture(out, outcome.x, parts, *ports.logger);
   outcome.files.push_back(out);
+  if (chains)
+    for (const std::string& file : chains->files()) outcome.files.push_back(file);
+  partial.remove();
   return outcome;
 }
 

@@ -8,6 +8,7 @@
 #include <gibbsite/recipe/parse.h>
 #include <gibbsite/recipe/train.h>
 #include <gibbsite/recipe/write.h>
+#include <gibbsite/report/event_file.h>
 #include <torch/nn/module.h>
 #include <torch/types.h>
 
@@ -18,6 +19,8 @@ namespace gibbsite {
 namespace {
 
 constexpr std::int64_t kRefitRows = 1000;
+constexpr std::int64_t kShownRows = 512;
+constexpr std::int64_t kShownImages = 64;
 
 /// Solves the weights of a model that has them in closed form; empty for others.
 std::function<void(std::int64_t)> make_refit(const Parts& parts) {
@@ -110,6 +113,75 @@ class BothWriters : public MetricWriter {
   MetricWriter &first_, &second_;
 };
 
+/// metrics.jsonl and TensorBoard's events of a run. Events are a convenience: where they cannot be written, training goes on
+/// without them.
+class RunMetrics : public MetricWriter {
+ public:
+  RunMetrics(const RunDirectory& run, std::int64_t last_step, Logger& logger)
+      : lines_(run.metric_writer(last_step)), logger_(logger) {
+    guarded([&] { events_ = std::make_unique<EventFile>(run.path(), last_step + 1); });
+  }
+  void write(std::int64_t step, const std::string& phase, const NamedNumbers& numbers) override {
+    lines_->write(step, phase, numbers);
+    show([&](EventFile& events) { events.write(step, phase, numbers); });
+  }
+  void flush() override {
+    lines_->flush();
+    show([](EventFile& events) { events.flush(); });
+  }
+  /// More to show than numbers; nothing is done where there is no file of events.
+  template <class Work>
+  void show(const Work& work) {
+    if (events_) guarded([&] { work(*events_); });
+  }
+
+ private:
+  std::unique_ptr<MetricWriter> lines_;
+  std::unique_ptr<EventFile> events_;
+  Logger& logger_;
+
+  template <class Work>
+  void guarded(const Work& work) {
+    try {
+      work();
+    } catch (const WorkError& error) {
+      logger_.warn(fmt::format("no more events for TensorBoard: {}", error.what()));
+      events_.reset();
+    }
+  }
+};
+
+/// Points in original units as images in [0, 1]; undefined for others.
+Tensor shown_images(const Parts& parts, const Tensor& x) {
+  const StoredTransforms& stored = parts.transforms;
+  const bool images =
+      stored.event.size() == 2 || (stored.event.size() == 3 && (stored.event[0] == 1 || stored.event[0] == 3));
+  if (!images || stored.value_high <= stored.value_low) return {};
+  return (x.to(torch::kDouble) - stored.value_low) / (stored.value_high - stored.value_low);
+}
+
+/// Parameters and energies as histograms, and samples where they cost no chains.
+void show_state(const Parts& parts, std::int64_t step, RunMetrics& metrics) {
+  metrics.show([&](EventFile& events) {
+    const torch::NoGradGuard no_graph;
+    for (const Part& part : parts.named_parts())
+      for (const auto& parameter : part.module->named_parameters())
+        events.histogram(step, part.name + "/" + parameter.key(), parameter.value());
+    const Dataset& rows = parts.data->splits.validation;
+    if (parts.energy && !parts.vae.space && rows.size() > 0) {
+      const Tensor x = rows.x.narrow(0, 0, std::min(kShownRows, rows.size()));
+      const Tensor y = parts.transforms.pipeline.forward(x).to(parts.like().options());
+      events.histogram(step, "validation/energy", parts.energy->energy(y));
+    }
+    if (parts.decoder && parts.prior) {
+      Rng draws = parts.rng("shown");
+      const Tensor means = parts.decoder->mean(parts.prior->sample(kShownImages, parts.like(), draws));
+      const Tensor images = shown_images(parts, parts.transforms.pipeline.inverse(means).cpu());
+      if (images.defined()) events.images(step, "samples", images);
+    }
+  });
+}
+
 /// `path`: a run, or a file that `gibbsite export` wrote.
 void start_from(const std::string& path, const Parts& parts, Logger& logger) {
   if (std::filesystem::is_regular_file(path)) {
@@ -190,15 +262,23 @@ TrainOutcome train_recipe(const TrainRequest& request, const Ports& ports) {
   setup.validate = make_validation(parts);
   setup.directory = run.path();
   std::int64_t step = -1;
-  std::unique_ptr<MetricWriter> metrics;
   if (resumes) {
     // Where training goes on decides which lines of metrics are kept. The trainer warns of what is unreadable.
     Logger quiet;
     step = run.checkpoints().load_newest(quiet).step;
   }
-  metrics = run.metric_writer(step);
-  BothWriters both(*metrics, *ports.metrics);
+  RunMetrics metrics(run, step, *ports.logger);
+  BothWriters both(metrics, *ports.metrics);
   setup.ports.metrics = &both;
+  if (setup.validate)
+    setup.validate = [&parts, &metrics, validate = setup.validate](std::int64_t at) {
+      NamedNumbers numbers = validate(at);
+      show_state(parts, at, metrics);
+      return numbers;
+    };
+  if (const Tensor images = shown_images(parts, parts.data->splits.train.x.slice(0, 0, kShownImages));
+      step < 0 && images.defined())
+    metrics.show([&](EventFile& events) { events.images(0, "data", images); });
   Trainer trainer(std::move(setup));
   if (step >= 0) {
     trainer.resume();
@@ -206,7 +286,7 @@ TrainOutcome train_recipe(const TrainRequest& request, const Ports& ports) {
   }
   outcome.result = trainer.run();
   finalise_run(parts, run.checkpoints(), *ports.logger);
-  metrics->flush();
+  metrics.flush();
   return outcome;
 }
 
