@@ -84,13 +84,31 @@ GIBBSITE_CLONES void fill_sign(const std::uint32_t* words, float* out, std::int6
 // Counters that are worked on together.
 constexpr std::int64_t kCounters = 256;
 
-// Philox4x32-10 (Salmon et al. 2011) of counters (block, row, low and high word of step): four words each.
-GIBBSITE_CLONES void philox(const std::uint32_t* block, const std::uint32_t* row, std::uint64_t step, std::uint64_t key,
-                            std::uint32_t* out, std::int64_t n) {
+// Philox4x32-10 (Salmon et al. 2011) of counters (block, row, low and high word of step), `blocks` of them for every row from
+// (block, row) on; the first `kept` words of each, 2 or 4.
+GIBBSITE_CLONES void philox(std::uint32_t block, std::uint32_t row, std::uint32_t blocks, std::uint64_t step,
+                            std::uint64_t key, std::uint32_t* out, std::int64_t n, std::int64_t kept) {
   std::uint32_t x0[kCounters], x1[kCounters], x2[kCounters], x3[kCounters];
+  if (blocks == 1) {
+#pragma omp simd
+    for (std::int64_t i = 0; i < n; ++i) {
+      x0[i] = block;
+      x1[i] = row + static_cast<std::uint32_t>(i);
+    }
+  } else {
+    std::uint32_t b = 0;
+    for (std::int64_t i = 0; i < n; ++i) {
+      x0[i] = block + b;
+      x1[i] = row;
+      if (++b == blocks) {
+        b = 0;
+        ++row;
+      }
+    }
+  }
 #pragma omp simd
   for (std::int64_t i = 0; i < n; ++i) {
-    std::uint32_t c0 = block[i], c1 = row[i], c2 = static_cast<std::uint32_t>(step),
+    std::uint32_t c0 = x0[i], c1 = x1[i], c2 = static_cast<std::uint32_t>(step),
                   c3 = static_cast<std::uint32_t>(step >> 32);
     std::uint32_t k0 = static_cast<std::uint32_t>(key), k1 = static_cast<std::uint32_t>(key >> 32);
     for (int round = 0; round < 10; ++round) {
@@ -106,6 +124,14 @@ GIBBSITE_CLONES void philox(const std::uint32_t* block, const std::uint32_t* row
     x1[i] = c1;
     x2[i] = c2;
     x3[i] = c3;
+  }
+  if (kept == 2) {
+#pragma omp simd
+    for (std::int64_t i = 0; i < n; ++i) {
+      out[2 * i] = x0[i];
+      out[2 * i + 1] = x1[i];
+    }
+    return;
   }
   for (std::int64_t i = 0; i < n; ++i) {
     out[4 * i] = x0[i];
@@ -158,32 +184,30 @@ Rng Rng::at_row(std::int64_t first_row) const {
   return other;
 }
 
-// `per_row` is a multiple of four; row r of the result starts at out[r * per_row].
+// `per_row` is a multiple of four, or 2; row r of the result starts at out[r * per_row].
 void Rng::words(std::uint32_t* out, std::int64_t rows, std::int64_t per_row) {
-  const std::int64_t blocks = per_row / 4;
   if (first_row_ < 0 || first_row_ + rows > (std::int64_t{1} << 32))
     throw WorkError("random", fmt::format("row {} is beyond the 2^32 rows of a stream", first_row_ + rows));
-  std::uint32_t block[kCounters], row[kCounters];
-  std::int64_t filled = 0;
-  const auto flush = [&] {
-    philox(block, row, step_, key_, out, filled);
-    out += 4 * filled;
-    filled = 0;
-  };
-  for (std::int64_t r = 0; r < rows; ++r)
-    for (std::int64_t b = 0; b < blocks; ++b) {
-      block[filled] = next_block_ + static_cast<std::uint32_t>(b);
-      row[filled] = static_cast<std::uint32_t>(first_row_ + r);
-      if (++filled == kCounters) flush();
+  const std::int64_t blocks = (per_row + 3) / 4, kept = per_row == 2 ? 2 : 4;
+  // Whole rows together, or parts of one.
+  const std::int64_t at_once = blocks > kCounters ? 1 : kCounters / blocks;
+  for (std::int64_t r = 0; r < rows; r += at_once) {
+    const auto row = static_cast<std::uint32_t>(first_row_ + r);
+    const std::int64_t count = std::min(at_once, rows - r);
+    for (std::int64_t b = 0; b < blocks; b += kCounters) {
+      const std::int64_t part = std::min(kCounters, blocks - b);
+      philox(next_block_ + static_cast<std::uint32_t>(b), row, static_cast<std::uint32_t>(part), step_, key_,
+             out + r * per_row + 4 * b, count * part, kept);
     }
-  flush();
+  }
   next_block_ += static_cast<std::uint32_t>(blocks);
 }
 
 // `used` numbers of every row, which go to `pieces` places, [pieces, rows, used / pieces].
 template <class Fill>
 void Rng::fill_rows(float* out, std::int64_t rows, std::int64_t used, std::int64_t pieces, Fill fill) {
-  const std::int64_t per_row = (used + 3) / 4 * 4, piece = used / pieces;
+  // Numbers come in pairs, words in blocks of four; of a block for two numbers the others are not even stored.
+  const std::int64_t per_row = used <= 2 ? 2 : (used + 3) / 4 * 4, piece = used / pieces;
   // Rows are drawn in chunks so that the words stay in cache.
   const std::int64_t chunk = std::max<std::int64_t>(1, 8192 / per_row);
   const std::size_t size = static_cast<std::size_t>(std::min(chunk, rows) * per_row);
@@ -203,22 +227,13 @@ void Rng::fill_rows(float* out, std::int64_t rows, std::int64_t used, std::int64
       fill(words_buffer.data(), out + begin * used, count * per_row);
       continue;
     }
-    // Normals come in pairs; words that no number is made of are left out.
-    const std::int64_t kept = (used + 1) / 2 * 2;
-    std::uint32_t* word = words_buffer.data();
-    for (std::int64_t r = 1; r < count && kept < per_row; ++r)
-      for (std::int64_t k = 0; k < kept; ++k) word[r * kept + k] = word[r * per_row + k];
-    if (kept == used && pieces == 1) {
-      fill(words_buffer.data(), out + begin * used, count * used);
-      continue;
-    }
-    fill(words_buffer.data(), float_buffer.data(), count * kept);
+    fill(words_buffer.data(), float_buffer.data(), count * per_row);
     for (std::int64_t p = 0; p < pieces; ++p)
       for (std::int64_t r = 0; r < count; ++r)
-        std::copy_n(float_buffer.data() + r * kept + p * piece, piece, out + (p * rows + begin + r) * piece);
+        std::copy_n(float_buffer.data() + r * per_row + p * piece, piece, out + (p * rows + begin + r) * piece);
   }
   first_row_ = first_row;
-  next_block_ = first_block + static_cast<std::uint32_t>(per_row / 4);
+  next_block_ = first_block + static_cast<std::uint32_t>((per_row + 3) / 4);
 }
 
 template <class Fill>

@@ -2,7 +2,6 @@
 #include <omp.h>
 
 #include <dnnl.hpp>
-#include <unordered_map>
 #include <vector>
 
 namespace gibbsite {
@@ -92,8 +91,9 @@ void PackedWeights::pack(const float* weight) {
 
 struct MatrixProduct::State {
   matmul primitive;
-  memory x, out, with, scratchpad;
-  std::unordered_map<int, memory> arguments;
+  memory weights, x, out, with, scratchpad;
+  std::size_t scratch_bytes = 0;
+  std::vector<dnnl_exec_arg_t> arguments;  // in the form that needs no allocation per product
 };
 
 MatrixProduct::MatrixProduct(const PackedWeights& weights, std::int64_t rows, ProductEnd end)
@@ -105,16 +105,18 @@ MatrixProduct::MatrixProduct(const PackedWeights& weights, std::int64_t rows, Pr
   state_->x = memory(description.src_desc(), engine(), nullptr);
   state_->out = memory(description.dst_desc(), engine(), nullptr);
   state_->scratchpad = memory(description.scratchpad_desc(), engine(), nullptr);
-  state_->arguments = {{DNNL_ARG_SRC, state_->x},
-                       {DNNL_ARG_WEIGHTS, weights.state_->packed},
-                       {DNNL_ARG_DST, state_->out},
-                       {DNNL_ARG_SCRATCHPAD, state_->scratchpad}};
+  state_->weights = weights.state_->packed;
+  state_->scratch_bytes = description.scratchpad_desc().get_size();
+  state_->arguments = {{DNNL_ARG_SRC, state_->x.get()},
+                       {DNNL_ARG_WEIGHTS, state_->weights.get()},
+                       {DNNL_ARG_DST, state_->out.get()},
+                       {DNNL_ARG_SCRATCHPAD, state_->scratchpad.get()}};
   if (end == ProductEnd::kBias) {
     state_->with = memory(description.bias_desc(), engine(), nullptr);
-    state_->arguments.emplace(DNNL_ARG_BIAS, state_->with);
+    state_->arguments.push_back({DNNL_ARG_BIAS, state_->with.get()});
   } else if (end == ProductEnd::kFactor) {
     state_->with = memory(description.dst_desc(), engine(), nullptr);
-    state_->arguments.emplace(DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, state_->with);
+    state_->arguments.push_back({DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, state_->with.get()});
   }
 }
 MatrixProduct::~MatrixProduct() = default;
@@ -125,8 +127,10 @@ void MatrixProduct::operator()(const void* x, float* out, const float* with) {
   state_->x.set_data_handle(const_cast<void*>(x));
   state_->out.set_data_handle(out);
   if (state_->with) state_->with.set_data_handle(const_cast<float*>(with));
-  state_->scratchpad.set_data_handle(scratch(state_->scratchpad.get_desc().get_size()));
-  state_->primitive.execute(stream(), state_->arguments);
+  state_->scratchpad.set_data_handle(scratch(state_->scratch_bytes));
+  dnnl::error::wrap_c_api(dnnl_primitive_execute(state_->primitive.get(), stream().get(),
+                                                 static_cast<int>(state_->arguments.size()), state_->arguments.data()),
+                          "a matrix product failed");
 }
 
 void add_outer_product(const float* a, const float* b, float* out, std::int64_t rows, std::int64_t left,

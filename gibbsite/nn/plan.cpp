@@ -7,10 +7,8 @@
 #include <torch/types.h>
 
 #include <algorithm>
-#include <map>
 #include <mutex>
 #include <numeric>
-#include <tuple>
 
 namespace gibbsite {
 namespace {
@@ -324,7 +322,13 @@ class Runner {
   const Plan::State& plan_;
   ProductPrecision precision_;
   std::vector<bool> written_;
-  std::map<std::tuple<std::size_t, bool, ProductEnd, std::int64_t>, MatrixProduct> products_;
+  struct Made {
+    bool reverse;
+    ProductEnd end;
+    std::int64_t rows;
+    MatrixProduct product;
+  };
+  std::vector<std::vector<Made>> products_;  // by instruction
   std::vector<float> scratch_;
   std::vector<std::uint16_t> halves_;
 
@@ -348,18 +352,21 @@ class Runner {
                        const float* with) {
     const Layer& layer = plan_.layers[i];
     const Layer::Packed& packed = layer.packed[static_cast<int>(precision_)];
-    const auto key = std::make_tuple(i, reverse, end, rows);
-    auto found = products_.find(key);
-    if (found == products_.end())
-      found = products_.emplace(key, MatrixProduct(reverse ? *packed.reverse : *packed.forward, rows, end)).first;
+    if (products_.empty()) products_.resize(plan_.layers.size());
+    std::vector<Made>& made = products_[i];
+    auto found = std::find_if(made.begin(), made.end(), [&](const Made& one) {
+      return one.reverse == reverse && one.end == end && one.rows == rows;
+    });
+    if (found == made.end())
+      found = made.insert(found, {reverse, end, rows, {reverse ? *packed.reverse : *packed.forward, rows, end}});
     if (precision_ == ProductPrecision::kFloat32) {
-      found->second(x, out, with);
+      found->product(x, out, with);
       return;
     }
     const std::int64_t n = rows * (reverse ? layer.outputs : layer.inputs);
     if (static_cast<std::int64_t>(halves_.size()) < n) halves_.resize(static_cast<std::size_t>(n));
     kernels::to_bfloat16(x, halves_.data(), n);
-    found->second(halves_.data(), out, with);
+    found->product(halves_.data(), out, with);
   }
 
   // The bias goes to the first `biased` rows.
@@ -382,14 +389,11 @@ class Runner {
   void transposed(std::size_t i, const float* g, float* to, std::int64_t rows, ProductEnd end, const float* factors) {
     const Layer& layer = plan_.layers[i];
     const bool more = end == ProductEnd::kAdd;
-    if (!layer.narrow_out && !layer.narrow_in) {
+    if (!layer.narrow_out) {
       multiply_packed(i, true, g, to, rows, end, factors);
       return;
     }
-    if (layer.narrow_out)
-      kernels::expand(g, plan_.numbers(layer.weight), to, rows, layer.outputs, layer.inputs, more);
-    else
-      kernels::contract(g, layer.transposed.data_ptr<float>(), to, rows, layer.inputs, layer.outputs, more);
+    kernels::expand(g, plan_.numbers(layer.weight), to, rows, layer.outputs, layer.inputs, more);
     if (factors) kernels::add_product(to, factors, 1, to, rows * layer.inputs, false);
   }
 
@@ -755,10 +759,7 @@ void Plan::prepare(ProductPrecision precision) const {
   if (now == seen) return;
   for (Layer& layer : plan.layers) {
     if (layer.weight == kNone || layer.narrow_out) continue;
-    if (layer.narrow_in) {
-      layer.transposed = plan.parameters[layer.weight].detach().t().contiguous();
-      continue;
-    }
+    if (layer.narrow_in) layer.transposed = plan.parameters[layer.weight].detach().t().contiguous();
     Layer::Packed& packed = layer.packed[static_cast<int>(precision)];
     if (!packed.forward) {
       packed.forward = std::make_unique<PackedWeights>(layer.outputs, layer.inputs, false, precision);
