@@ -311,8 +311,11 @@ TEST_F(FinishedRun, EvaluationThatIsStoppedGoesOnToTheSameRows) {
     EXPECT_EQ(resumed[i].settings, straight[i].settings);
   }
   // The sampler is exact here and its chains have mixed.
-  for (const Row& row : resumed)
-    if (row.metric == "divergences") EXPECT_EQ(row.value, 0);
+  for (const Row& row : resumed) {
+    if (row.metric == "divergences") {
+      EXPECT_EQ(row.value, 0);
+    }
+  }
 }
 
 }  // namespace
