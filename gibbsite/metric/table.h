@@ -27,12 +27,12 @@ struct MetricInput {
   std::function<Tensor(const Tensor&)> classify;    ///< points in the model's units -> class probabilities [N, C]
   std::function<Tensor(const Tensor&)> features;    ///< the same -> the classifier's features [N, d]
   std::function<InceptionOutput(const Tensor&)>
-      inception;                 ///< points in the model's units -> answers of the given module
-  std::string inception_sha256;  ///< of that module's file
-  Tensor labels;                 ///< [N] int64 of data
-  Tensor chains;                 ///< [S, C, *event], S states of each of C chains, original units
-  Tensor chain_energies;         ///< [S, C] of those states, undefined without an energy
-  Tensor divergences;            ///< [C] int64, undefined of kernels without an acceptance test
+      inception;                     ///< points in the model's units -> answers of the given module
+  std::string inception_sha256;      ///< of that module's file
+  Tensor labels;                     ///< [N] int64 of data
+  Tensor chains;                     ///< [S, C, *event], S states of each of C chains, original units
+  Tensor chain_energies;             ///< [S, C] of those states, undefined without an energy
+  Tensor divergences;                ///< [C] int64, undefined of kernels without an acceptance test
   std::vector<std::string> columns;  ///< names of the coordinates of an event, or empty
   Rng rng = Rng(0, "metric");
 };
