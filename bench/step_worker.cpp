@@ -3,11 +3,11 @@
 // (of a recipe with phases: all of them), with "chain" so many steps of the recipe's sampler for "batch" chains, with "derivative" a
 // directional derivative of that order by jets, whose peak bytes are a third number of the answer. The line {"ceiling": true} asks for the seconds and multiply-adds of packed matrix products alone.
 #include <ATen/Parallel.h>
-#include <ATen/record_function.h>
 #include <dlfcn.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/core/process.h>
 #include <gibbsite/nn/matrix_product.h>
+#include <gibbsite/nn/plan.h>
 #include <gibbsite/recipe/sample.h>
 #include <gibbsite/recipe/step_cost.h>
 #include <gibbsite/recipe/train.h>
@@ -36,7 +36,7 @@ Work products() {
   const auto product = std::make_shared<MatrixProduct>(*weights, kRows, ProductEnd::kNothing);
   return [weights, product, numbers, out = std::vector<float>(kRows * kWidth)]() mutable {
     const OneThread one;
-    RECORD_FUNCTION("gibbsite::plan", std::vector<c10::IValue>({kTimes * kRows * kWidth * kWidth}));
+    report_multiply_adds(kTimes * kRows * kWidth * kWidth);
     for (std::int64_t i = 0; i < kTimes; ++i) (*product)(numbers.data(), out.data());
   };
 }

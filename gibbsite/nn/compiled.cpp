@@ -1,4 +1,3 @@
-#include <ATen/record_function.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/nn/compiled.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -175,8 +174,7 @@ class PlanRows : public RowFunction {
       }
     }
     if (!worker) worker = plan_->worker(precision_);
-    RECORD_FUNCTION("gibbsite::plan",
-                    std::vector<c10::IValue>({rows * plan_->multiply_adds() * (score == nullptr ? 1 : 2)}));
+    report_multiply_adds(rows * plan_->multiply_adds() * (score == nullptr ? 1 : 2));
     (*worker)(x, rows, energy, score);
     const std::lock_guard<std::mutex> lock(mutex_);
     idle_.push_back(std::move(worker));

@@ -468,10 +468,6 @@ struct Share {
   Frame values, slopes;
 };
 
-void count_work(std::int64_t multiply_adds) {
-  RECORD_FUNCTION("gibbsite::plan", std::vector<c10::IValue>({multiply_adds}));
-}
-
 class Run : public PlanRun {
  public:
   Run(const Plan::State& plan, const Tensor& x, PlanSlices slices, bool keep) : plan_(plan), slices_(slices) {
@@ -491,7 +487,7 @@ class Run : public PlanRun {
       if (count == 1) share.slopes = Frame(plan.recording.widths, plan.slopes, rows, block_, 1);
       shares_.push_back(std::move(share));
     }
-    count_work(count * batch_ * plan.multiply_adds);
+    report_multiply_adds(count * batch_ * plan.multiply_adds);
     const float* from = x.data_ptr<float>();
     float* to = energies_.data_ptr<float>();
     for_shares([&](const Share& share, Runner& runner, std::size_t) {
@@ -520,7 +516,7 @@ class Run : public PlanRun {
                                           : plan_.jets_back,
                              keep ? share.rows : std::min(block_, share.rows), block_, count);
     if (keep) gradients.adjoints = adjoints;
-    count_work(count * batch_ * (plan_.back(input) + (parameters ? plan_.multiply_adds : 0)));
+    report_multiply_adds(count * batch_ * (plan_.back(input) + (parameters ? plan_.multiply_adds : 0)));
     for_shares([&](const Share& share, Runner& runner, std::size_t s) {
       const Frame& local = (*adjoints)[s];
       for_blocks(share, [&](std::int64_t block, std::int64_t first, std::int64_t rows) {
@@ -550,7 +546,8 @@ class Run : public PlanRun {
       along.emplace_back(plan_.recording.widths, plan_.all, rows, block_, 1);
       second.emplace_back(plan_.recording.widths, plan_.all, rows, block_, 1);
     }
-    count_work(batch_ * (plan_.multiply_adds * (parameters ? 3 : 1) + (input || parameters ? plan_.back(input) : 0)));
+    report_multiply_adds(batch_ *
+                         (plan_.multiply_adds * (parameters ? 3 : 1) + (input || parameters ? plan_.back(input) : 0)));
     for_shares([&](const Share& share, Runner& runner, std::size_t s) {
       for_blocks(share, [&](std::int64_t block, std::int64_t first, std::int64_t rows) {
         take(h.data_ptr<float>(), batch_, first, rows, 1, width, along[s].at(0, 0));
@@ -696,6 +693,10 @@ class Worker : public PlanWorker {
 };
 
 }  // namespace
+
+void report_multiply_adds(std::int64_t count) {
+  RECORD_FUNCTION("gibbsite::plan", std::vector<c10::IValue>{c10::IValue(count)});
+}
 
 std::string Plan::obstacle(const Recorded& energy) {
   const Recording& recording = *energy.recording;

@@ -51,6 +51,9 @@ class PlanWorker {
   virtual void operator()(const float* x, std::int64_t rows, float* energy, float* score) = 0;
 };
 
+/// Tells those who count multiply-adds on this thread of so many that no LibTorch operation made.
+void report_multiply_adds(std::int64_t count);
+
 class Plan {
  public:
   /// `energy`: one number per row, the last value of a recording whose layers are all known, with dense float32 parameters on
