@@ -140,10 +140,12 @@ def test_other_python_threads_run_meanwhile(run):
 
     beside = threading.Thread(target=tick)
     beside.start()
-    run.sample(200, set={"sample.burn_in": 300})
+    before = len(ticks)
+    run.sample(200, set={"sample.burn_in": 3000})
+    during = len(ticks) - before  # none while a call keeps the interpreter to itself
     done.set()
     beside.join()
-    assert len(ticks) >= 5
+    assert during >= 1
 
 
 def test_warnings_reach_the_logger(tmp_path, caplog):
