@@ -4,11 +4,11 @@ set(GIBBSITE_ROOMS core calculus manifold sampler data nn model posterior object
 
 add_library(gibbsite_options INTERFACE)
 target_include_directories(gibbsite_options INTERFACE "${PROJECT_SOURCE_DIR}" "${PROJECT_BINARY_DIR}/generated")
-target_link_libraries(gibbsite_options INTERFACE ${TORCH_LIBRARIES} fmt::fmt ZLIB::ZLIB PNG::PNG JPEG::JPEG OpenSSL::Crypto ${CURL_LIBRARIES} nlohmann_json::nlohmann_json Threads::Threads ${DNNL_LIBRARY} ${OpenMP_CXX_LIBRARIES})
+target_link_libraries(gibbsite_options INTERFACE ${TORCH_LIBRARIES} fmt::fmt ZLIB::ZLIB PNG::PNG JPEG::JPEG OpenSSL::Crypto ${CURL_LIBRARIES} nlohmann_json::nlohmann_json Threads::Threads ${DNNL_LIBRARY} ${LINEAR_LIBRARY} ${OpenMP_CXX_LIBRARIES})
 # -fPIC everywhere, executables too, so that all share the precompiled header. No contraction: drawn numbers must not depend on the instruction set. The other two let loops over exp and sqrt vectorise
 # and, unlike fast-math, keep NaN checks.
 target_compile_options(gibbsite_options INTERFACE -fPIC -Wall -Wextra -ffp-contract=off -fno-math-errno -fno-trapping-math -fopenmp-simd)
-target_include_directories(gibbsite_options SYSTEM INTERFACE "${DNNL_INCLUDE_DIR}")
+target_include_directories(gibbsite_options SYSTEM INTERFACE "${DNNL_INCLUDE_DIR}" "${LINEAR_INCLUDE_DIR}")
 # LibTorch's headers are not free of warnings.
 foreach(directory IN LISTS TORCH_INCLUDE_DIRS)
   target_include_directories(gibbsite_options SYSTEM INTERFACE "${directory}")

@@ -49,6 +49,12 @@ struct Scalar {
   }
 };
 
+class NetworkFeatures : public NetworkEnergy<Scalar, FeatureEnergy> {
+ public:
+  using NetworkEnergy::NetworkEnergy;
+  Tensor features(const Tensor& x) const override { return network().body.last_hidden(x); }
+};
+
 }  // namespace
 
 ConjugateEnergy::ConjugateEnergy(std::shared_ptr<const ExponentialFamily> family, const BiasOptions& options,
@@ -214,7 +220,7 @@ std::unique_ptr<Energy> make_feature_energy(const FeatureEnergyOptions& options,
   NetworkOptions network;
   network.activation = options.activation;
   network.operations = options.operations;
-  return std::make_unique<NetworkEnergy<Scalar>>(context, network, parameters, Scalar{std::move(body)}, notes(options));
+  return std::make_unique<NetworkFeatures>(context, network, parameters, Scalar{std::move(body)}, notes(options));
 }
 
 }  // namespace gibbsite

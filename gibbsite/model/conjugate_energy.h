@@ -113,6 +113,13 @@ std::unique_ptr<ConjugateEnergy> make_conjugate_energy(const ConjugateEnergyOpti
                                                        const ModelContext& context);
 
 /// An unconstrained network of the same kind, E(x) its only output: the energy of IGEBM.
+class FeatureEnergy : public Energy {
+ public:
+  /// What the activation of the last hidden layer is applied to, the representation it is compared by (protocol sheet of CEBM,
+  /// section 4.3): [B, *event] -> [B, width].
+  virtual Tensor features(const Tensor& x) const = 0;
+};
+
 struct FeatureEnergyOptions : FeatureNetOptions {
   std::string operations = "fast";
   FeatureEnergyOptions() { hidden = {256, 128}; }
@@ -122,6 +129,7 @@ struct FeatureEnergyOptions : FeatureNetOptions {
              {"fast", "stock"});
   }
 };
+/// Makes a FeatureEnergy.
 std::unique_ptr<Energy> make_feature_energy(const FeatureEnergyOptions& options, const ModelContext& context);
 
 }  // namespace gibbsite

@@ -10,6 +10,7 @@
 #include <gibbsite/model/inner_product_energy.h>
 #include <gibbsite/model/latent_energy.h>
 #include <gibbsite/model/latent_score.h>
+#include <gibbsite/model/mirrored_decoder.h>
 #include <gibbsite/model/mlp_decoder.h>
 #include <gibbsite/model/mlp_energy.h>
 #include <gibbsite/model/mlp_latent_score.h>
@@ -117,6 +118,7 @@ const Table<MakeDecoder>& decoder_table() {
   static const Table<MakeDecoder> table = {
       // clang-format off
       {"mlp", "multi-layer perceptron", "Kingma and Welling 2014", decoder_from_config<MlpDecoderOptions, make_mlp_decoder>, describe_options<MlpDecoderOptions>, Settings::table({{"hidden", Settings::array({Settings(4)})}})},
+      {"mirrored_conv", "the convolutions of conjugate energies in reverse", "CEBM, section 6", decoder_from_config<MirroredDecoderOptions, make_mirrored_decoder>, describe_options<MirroredDecoderOptions>, Settings::table({{"channels", Settings::array({Settings(2), Settings(2)})}, {"hidden", Settings::array({Settings(4)})}})},
       {"conv", "transposed convolutions to an image", "finite-difference score matching, Table 6", decoder_from_config<ConvDecoderOptions, make_conv_decoder>, describe_options<ConvDecoderOptions>, Settings::table({{"filters", Settings(2)}, {"stages", Settings(1)}})},
       // clang-format on
   };

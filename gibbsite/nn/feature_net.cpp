@@ -26,11 +26,11 @@ MlpShape FeatureNet::dense_shape(const FeatureNetOptions& options, const Shape& 
     std::int64_t height = event[1], width = event[2];
     for (std::size_t i = 0; i < options.channels.size(); ++i) {
       const auto [side, stride] = layer(i);
-      height = (height + 2 * kPadding - side) / stride + 1;
-      width = (width + 2 * kPadding - side) / stride + 1;
-      if (height < 1 || width < 1)
+      if (height + 2 * kPadding < side || width + 2 * kPadding < side)
         throw RequestError("channels", fmt::format("{} convolutions leave nothing of {}", options.channels.size(),
                                                    format_shape(event)));
+      height = (height + 2 * kPadding - side) / stride + 1;
+      width = (width + 2 * kPadding - side) / stride + 1;
     }
     shape.input = options.channels.back() * height * width;
   }
@@ -55,11 +55,21 @@ FeatureNet::FeatureNet(Parameters& parameters, const std::string& name, const Fe
 }
 
 template <class T>
-T FeatureNet::forward(const T& x) const {
+T FeatureNet::convolved(const T& x) const {
   T h = x;
   for (std::size_t i = 0; i < weights_.size(); ++i)
     h = act(activation_, add_bias(conv(h, weights_[i], layer(i).stride, kPadding), biases_[i]));
-  return dense_.forward(flattened(h));
+  return flattened(h);
+}
+
+template <class T>
+T FeatureNet::forward(const T& x) const {
+  return dense_.forward(convolved(x));
+}
+
+Tensor FeatureNet::last_hidden(const Tensor& x) const {
+  if (dense_.shape().hidden.empty()) return convolved(x);
+  return dense_.last_hidden(convolved(x));
 }
 
 template Tensor FeatureNet::forward(const Tensor&) const;

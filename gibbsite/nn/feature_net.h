@@ -25,11 +25,15 @@ class FeatureNet {
   /// [B, *event] -> [B, outputs].
   template <class T>
   T forward(const T& x) const;
+  /// What the last activation before the outputs is applied to: [B, *event] -> [B, width].
+  Tensor last_hidden(const Tensor& x) const;
 
  private:
   Activation activation_;
   std::vector<Tensor> weights_, biases_;
   Mlp dense_;
+  template <class T>
+  T convolved(const T& x) const;
   static MlpShape dense_shape(const FeatureNetOptions& options, const Shape& event, std::int64_t outputs);
 };
 

@@ -58,6 +58,12 @@ T Mlp::forward(const T& x) const {
   return shape_.skip ? plus(h, lin(x, skip_, Tensor())) : h;
 }
 
+Tensor Mlp::last_hidden(const Tensor& x) const {
+  Tensor h = lin(x, weights_[0], biases_[0]);
+  for (std::size_t i = 1; i < shape_.hidden.size(); ++i) h = lin(act(shape_.activation, h), weights_[i], biases_[i]);
+  return h;
+}
+
 template Tensor Mlp::forward(const Tensor&) const;
 template Jet Mlp::forward(const Jet&) const;
 template Stock Mlp::forward(const Stock&) const;

@@ -44,6 +44,8 @@ class Mlp {
   /// [B, input] -> [B, output].
   template <class T>
   T forward(const T& x) const;
+  /// What the last activation is applied to: [B, input] -> [B, last width]. Needs a hidden layer and no layer norm.
+  Tensor last_hidden(const Tensor& x) const;
   const MlpShape& shape() const { return shape_; }
 
  private:

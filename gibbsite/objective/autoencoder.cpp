@@ -1,4 +1,3 @@
-#include <gibbsite/calculus/activation.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/objective/autoencoder.h>
 #include <gibbsite/objective/entropy.h>
@@ -48,9 +47,6 @@ class Autoencoder : public Objective {
   }
 };
 
-// log sigmoid(logit) = -softplus(-logit).
-Tensor minus_log_sigmoid(const Tensor& logit) { return activate(Activation::kSoftplus, -logit); }
-
 EntropyScore entropy_score(const AutoencoderOptions& options, const LatentParts& latent) {
   if (latent.score) return network_entropy_score(*latent.score);
   if (!latent.estimator)
@@ -75,9 +71,22 @@ Encode in_closed_form(const AutoencoderOptions& options, const LatentParts& late
   if (!latent.encoder->has_divergence())
     throw RequestError("objective.divergence", "the law of this encoder's codes has no formula",
                        "divergence = \"score\"");
+  if (!latent.prior->standard())
+    throw RequestError("objective.divergence", "the divergence from a mixture has no formula",
+                       "divergence = \"draws\"");
   return [latent, particles = options.particles](const Tensor& v, Rng& rng) {
     const DrawWithDivergence drawn = *latent.encoder->sample_with_divergence(v, particles, rng);
     return Encoded{drawn.h, drawn.divergence.mean()};
+  };
+}
+
+Encode by_draws(const AutoencoderOptions& options, const LatentParts& latent) {
+  if (!latent.encoder->has_log_prob())
+    throw RequestError("objective.divergence", "the law of this encoder's codes has no density",
+                       "divergence = \"score\"");
+  return [latent, particles = options.particles](const Tensor& v, Rng& rng) {
+    const Tensor h = latent.encoder->sample(v, particles, rng);
+    return Encoded{h, (latent.encoder->log_prob(v, h) + latent.prior->energy(h)).mean()};
   };
 }
 
@@ -133,6 +142,7 @@ std::unique_ptr<Objective> make_autoencoder(const AutoencoderOptions& options, c
     throw RequestError("objective", "autoencoder needs an encoder, a decoder and a prior");
   const auto encode = options.divergence == "score"         ? by_score
                       : options.divergence == "closed_form" ? in_closed_form
+                      : options.divergence == "draws"       ? by_draws
                       : options.divergence == "adversarial" ? by_critic
                                                             : by_discrepancy;
   return std::make_unique<Autoencoder>(options, *latent.decoder, encode(options, latent));

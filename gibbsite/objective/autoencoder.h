@@ -9,6 +9,7 @@
 //                Wasserstein auto-encoder; for codes without a density formula (finite-difference score matching, Table 6;
 //                minimum velocity learning, Eqs. 20 and 21)
 //   closed_form  KL(q(h | v) ‖ p(h)), of encoders that have one: explicit variational auto-encoders
+//   draws        mean_l [ log q(h_l | v) - log p(h_l) ], of encoders with a density: any prior
 //   adversarial  -mean log D(h), D the critic that latent_adversarial trains: WAE-GAN (Tolstikhin et al. 2018)
 //   mmd          maximum mean discrepancy of the batch's codes from draws of the prior: WAE-MMD
 #pragma once
@@ -29,7 +30,7 @@ struct AutoencoderOptions {
     o.option("reconstruction", reconstruction, "-log p(v | h), or ‖v - E[v | h]‖²",
              {"log_likelihood", "squared_error"});
     o.option("divergence", divergence, "how the codes' divergence from the prior is had",
-             {"score", "closed_form", "adversarial", "mmd"});
+             {"score", "closed_form", "draws", "adversarial", "mmd"});
     o.option("regularisation", regularisation, "λ, weight of the divergence from the prior", non_negative());
     o.option("warmup", warmup,
              "share of the updates over which λ rises to its value, so that codes are learnt before they are held to "
@@ -43,7 +44,7 @@ struct AutoencoderOptions {
 };
 
 /// Needs encoder, decoder and prior, and for the divergence a score network of codes or else a kernel estimator (score), an
-/// encoder with a formula, a critic (the network of [score]), or nothing. Trains encoder and decoder; reports "loss" (whose
+/// encoder with a formula or a density, a critic (the network of [score]), or nothing. Trains encoder and decoder; reports "loss" (whose
 /// value means nothing beyond its parts where the divergence is a surrogate), "reconstruction" and "prior" (-log p(h)) or
 /// "divergence".
 std::unique_ptr<Objective> make_autoencoder(const AutoencoderOptions& options, const ObjectiveParts& parts);

@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <gibbsite/calculus/activation.h>
 #include <gibbsite/calculus/known_gradient.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/objective/support.h>
@@ -52,6 +53,8 @@ Loss plain_loss(const Tensor& loss, NamedTensors more) {
 Loss surrogate_loss(const Tensor& surrogate, const Tensor& value) {
   return {with_gradient_of(surrogate, value), {{"loss", value.detach()}}};
 }
+
+Tensor minus_log_sigmoid(const Tensor& logit) { return activate(Activation::kSoftplus, -logit); }
 
 double dimension_weight(const std::string& weight, const Tensor& x) {
   return weight == "per_dimension" ? static_cast<double>(x.size(0)) / static_cast<double>(x.numel()) : 1;

@@ -33,6 +33,9 @@ Loss plain_loss(const Tensor& loss, NamedTensors more = {});
 /// Differentiates `surrogate` and has the value of the loss.
 Loss surrogate_loss(const Tensor& surrogate, const Tensor& value);
 
+/// -log sigmoid(logit) = softplus(-logit), elementwise.
+Tensor minus_log_sigmoid(const Tensor& logit);
+
 /// 1 for "one", 1/d for "per_dimension", d the size of one event of x.
 double dimension_weight(const std::string& weight, const Tensor& x);
 

@@ -1,3 +1,4 @@
+#include <gibbsite/objective/adversarial_inference.h>
 #include <gibbsite/objective/autoencoder.h>
 #include <gibbsite/objective/bilevel_score_matching.h>
 #include <gibbsite/objective/contrastive_divergence.h>
@@ -51,6 +52,8 @@ const Table<MakeObjective>& objective_table() {
       {"cd", "contrastive divergence of a Gaussian-Bernoulli machine by Gibbs sweeps, from the data or from kept chains", "Hinton 2002; Tieleman 2008", from_config<GibbsDivergenceOptions, make_gibbs_divergence>, describe_options<GibbsDivergenceOptions>},
       {"autoencoder", "reconstruction and divergence from the prior, the entropy of the codes by a score", "finite-difference score matching, Table 6; Song et al. 2019", from_config<AutoencoderOptions, make_autoencoder>, describe_options<AutoencoderOptions>},
       {"latent_adversarial", "trains the critic that tells codes of an encoder from draws of the prior", "Tolstikhin et al. 2018; minimum velocity learning, Table 2", from_config<AdversarialOptions, make_latent_adversarial>, describe_options<AdversarialOptions>},
+      {"adversarial_inference", "an encoder and a decoder whose pairs of example and code no critic tells apart", "Donahue et al. 2017; CEBM, section 6", from_config<AdversarialInferenceOptions, make_adversarial_inference>, describe_options<AdversarialInferenceOptions>},
+      {"inference_critic", "trains the critic of adversarial_inference", "Donahue et al. 2017; CEBM, section 6", from_config<AdversarialInferenceOptions, make_inference_critic>, describe_options<AdversarialInferenceOptions>},
       {"latent_mvl", "minimum velocity learning of the codes of an encoder, on spheres too", "minimum velocity learning, section 5", from_config<MinimumVelocityOptions, make_latent_minimum_velocity>, describe_options<MinimumVelocityOptions>},
       {"latent_ssm_vr", "variance-reduced sliced score matching of the codes of an encoder", "finite-difference score matching, Table 6", from_config<LatentScoreMatchingOptions, make_latent_score_matching>, describe_options<LatentScoreMatchingOptions>},
       {"latent_fd_ssm", "an upper bound of finite-difference score matching by unbiased estimates of log p(v)", "finite-difference score matching, Eqs. 50 to 53", from_config<LatentFiniteDifferenceOptions, make_latent_finite_difference>, describe_options<LatentFiniteDifferenceOptions>},

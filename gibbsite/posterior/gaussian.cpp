@@ -126,6 +126,18 @@ std::unique_ptr<Posterior> make_conv_gaussian_posterior(const ConvGaussianPoster
   return std::make_unique<Gaussian>(Parameters(context.init, context.dtype, context.device), make, context.latent_size);
 }
 
+std::unique_ptr<Posterior> make_feature_gaussian_posterior(const FeatureNetOptions& options,
+                                                           const LatentContext& context) {
+  require_flat_codes(context, "gaussian_features");
+  const auto make = [options, event = context.event, size = context.latent_size](Parameters& parameters) -> MomentsOf {
+    return [body = FeatureNet(parameters, "encoder", options, event, 2 * size), size](const Tensor& v) {
+      const Tensor both = body.forward(v);
+      return Moments{both.narrow(1, 0, size), both.narrow(1, size, size).exp()};
+    };
+  };
+  return std::make_unique<Gaussian>(Parameters(context.init, context.dtype, context.device), make, context.latent_size);
+}
+
 std::unique_ptr<Posterior> make_exact_posterior(const GaussianLatent& model) {
   const auto make = [&model](Parameters&) -> MomentsOf {
     return [&model](const Tensor& v) {

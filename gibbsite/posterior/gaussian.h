@@ -3,6 +3,7 @@
 
 #include <gibbsite/calculus/activation.h>
 #include <gibbsite/model/gaussian_latent.h>
+#include <gibbsite/nn/feature_net.h>
 #include <gibbsite/nn/mlp.h>
 #include <gibbsite/posterior/posterior.h>
 
@@ -37,6 +38,10 @@ struct ConvGaussianPosteriorOptions {
 /// 2.5). Images [C, H, W] whose sides divide by 2^stages; RequestError for others.
 std::unique_ptr<Posterior> make_conv_gaussian_posterior(const ConvGaussianPosteriorOptions& options,
                                                         const LatentContext& context);
+
+/// The network of conjugate energy-based models gives the mean and the logarithm of the deviation (protocol sheet of CEBM, 4.1).
+std::unique_ptr<Posterior> make_feature_gaussian_posterior(const FeatureNetOptions& options,
+                                                           const LatentContext& context);
 
 /// p(h | v) of the model, which must outlive it; no parameters of its own.
 std::unique_ptr<Posterior> make_exact_posterior(const GaussianLatent& model);

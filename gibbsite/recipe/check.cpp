@@ -19,8 +19,10 @@ CheckOutcome check_recipe(const TrainRequest& request) {
   for (const Part& part : parts.named_parts()) {
     std::int64_t parameters = 0;
     for (const Tensor& parameter : part.module->parameters()) parameters += parameter.numel();
+    // The prior has no table of its own.
+    const Config* named = parts.resolved.at_table(part.name).find("name");
     outcome.summary.push_back(fmt::format("{} {}: {} parameters on {}", part.name,
-                                          parts.resolved.at_table(part.name).find("name")->string(), parameters,
+                                          named ? named->string() : "of latent", parameters,
                                           format_shape(parts.transforms.model_event)));
   }
   for (const PhaseParts& phase : parts.phases)

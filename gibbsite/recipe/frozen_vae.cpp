@@ -46,7 +46,7 @@ FrozenVae load_frozen_vae(const Config& recipe, Parts& parts) {
     throw RequestError(origin, fmt::format("the run '{}' {}", vae.options.run, what), hint);
   };
   if (!loaded->decoder) refuse("has no decoder", "train one with [encoder], [decoder] and [latent]");
-  if (loaded->prior->manifold())
+  if (loaded->prior->manifold() || !loaded->prior->standard())
     refuse("has codes on a manifold, and noise space knows N(0, I)", "latent.space = \"euclidean\"");
   if (loaded->transforms.model_event != parts.transforms.model_event)
     refuse(fmt::format("has points of shape {}, these are {}", format_shape(loaded->transforms.model_event),

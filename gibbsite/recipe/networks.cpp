@@ -77,7 +77,7 @@ void make_energy(const Config& recipe, const MakeContext& context, Networks& mad
 }
 
 void make_autoencoder(const Config& recipe, const MakeContext& context, Networks& made, Config& resolved) {
-  struct Latent {
+  struct Latent : MixturePriorOptions {
     std::int64_t size = 32;
     std::string space = "euclidean";
     bool rescale = true;
@@ -88,12 +88,17 @@ void make_autoencoder(const Config& recipe, const MakeContext& context, Networks
                {"euclidean", "sphere"});
       o.only_if(space == "sphere")
           .option("rescale", rescale, "decoders and energies take codes times the root of their width");
+      if (space == "euclidean") MixturePriorOptions::declare(o);
     }
   };
   const auto latent = read_options<Latent>(recipe.at_table("latent"), "latent");
   resolved.set("latent", echoed(latent));
-  made.prior =
-      latent.space == "sphere" ? make_uniform_prior(make_sphere({latent.size})) : make_normal_prior(latent.size);
+  if (latent.space == "sphere")
+    made.prior = make_uniform_prior(make_sphere({latent.size}));
+  else if (latent.components > 1)
+    made.prior = make_mixture_prior(latent, latent.size, context("init/prior"));
+  else
+    made.prior = make_normal_prior(latent.size);
   const auto own = [&](const char* part) {
     LatentContext of_codes = latent_context(context(fmt::format("init/{}", part)), made.prior->size());
     of_codes.manifold = made.prior->manifold();
@@ -127,6 +132,7 @@ std::vector<Part> Networks::named_parts() const {
   add("decoder", decoder);
   add("score", score);
   add("score", code_score);
+  if (prior && prior->module()) parts.push_back({"prior", prior->module()});
   return parts;
 }
 

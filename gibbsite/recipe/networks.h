@@ -4,7 +4,7 @@
 //   [score]                        a network that is a score
 //   [model] [encoder]              a latent-variable energy and q(h | v) of its latent variables; [variational_score] makes
 //                                  draws of q a score of v, after the steps of [corrector] where that is given
-//   [encoder] [decoder] [latent]   an auto-encoder with the prior N(0, I) or uniform on a sphere, and the score of its codes: the network of
+//   [encoder] [decoder] [latent]   an auto-encoder with the prior N(0, I), a mixture, or uniform on a sphere, and the score of its codes: the network of
 //                                  [score], or the kernel estimator of [estimator]
 //
 // Tables with parameters are parts of the same name: what phases train, and what checkpoints hold.

@@ -2,6 +2,11 @@
 #include <gibbsite/core/error.h>
 #include <gibbsite/core/text.h>
 #include <gibbsite/recipe/bias_variance.h>
+#include <gibbsite/recipe/cebm_few_label.h>
+#include <gibbsite/recipe/cebm_latent.h>
+#include <gibbsite/recipe/cebm_ood.h>
+#include <gibbsite/recipe/cebm_representation.h>
+#include <gibbsite/recipe/cebm_stability.h>
 #include <gibbsite/recipe/checkerboard_experiment.h>
 #include <gibbsite/recipe/contrastive_step.h>
 #include <gibbsite/recipe/deep_eblvm.h>
@@ -87,6 +92,17 @@ const std::vector<Experiment>& experiment_table() {
       {"mvl/rotations", "an energy of rotations", "beyond minimum velocity learning", reproduce_rotations},
       {"vaebm/25-gaussians", "an auto-encoder of 25 Gaussians and energies that correct it in its noise space",
        "VAEBM, Figure 4", reproduce_gaussian_grid},
+      {"cebm/few-label", "representations of conjugate energies and their baselines, judged from few labels",
+       "CEBM, Table 2", reproduce_few_label},
+      {"cebm/ood", "conjugate energies and their baselines as detectors of other images", "CEBM, Table 1",
+       reproduce_cebm_ood},
+      {"cebm/latent",
+       "what latent variables of conjugate energies say about the data, and an objective that asks for it",
+       "CEBM, Table 3", reproduce_cebm_latent},
+      {"cebm/representation", "neighbours, maps and samples of conjugate energies and their baselines",
+       "CEBM, Figures 2, 3 and 5", reproduce_representation},
+      {"cebm/stability", "training conjugate energies by persistent chains: failures, roll-backs, settings", "CEBM",
+       reproduce_cebm_stability},
   };
   return table;
 }

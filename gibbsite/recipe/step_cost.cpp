@@ -46,17 +46,17 @@ Batch first_batch(const Parts& parts, std::int64_t batch_size) {
 
 }  // namespace
 
-Config take_experiment_table(std::vector<std::string>& set) {
+Config take_table(std::vector<std::string>& set, const std::string& name) {
   Config tables = Config::table();
   std::vector<std::string> others;
   for (const std::string& assignment : set) {
-    if (assignment.rfind("experiment.", 0) == 0)
+    if (assignment.rfind(name + ".", 0) == 0)
       apply_override(tables, assignment);
     else
       others.push_back(assignment);
   }
   set = std::move(others);
-  return tables.at_table("experiment");
+  return tables.at_table(name);
 }
 
 std::string take_method(std::vector<std::string>& set, const std::vector<std::string>& slugs) {

@@ -55,16 +55,22 @@ struct TrainedExperimentOptions : StepCostSettings {
   bool cost() const { return part != "quality"; }
 };
 
-/// Takes the assignments "experiment.key=value" out of `set`, as a table of the keys.
-Config take_experiment_table(std::vector<std::string>& set);
+/// Takes the assignments "<name>.key=value" out of `set`, as a table of the keys.
+Config take_table(std::vector<std::string>& set, const std::string& name);
 
 /// The same read over `defaults`. Throws RequestError for a key that is none of the options.
 template <class Options>
-Options take_experiment_options(std::vector<std::string>& set, const Options& defaults) {
-  const Config table = take_experiment_table(set);
-  const Options options = read_options(table, "experiment", defaults);
-  table.require_all_read("experiment");
+Options take_options(std::vector<std::string>& set, const std::string& name, const Options& defaults) {
+  const Config table = take_table(set, name);
+  const Options options = read_options(table, name, defaults);
+  table.require_all_read(name);
   return options;
+}
+
+/// Those of "experiment.key=value".
+template <class Options>
+Options take_experiment_options(std::vector<std::string>& set, const Options& defaults) {
+  return take_options(set, "experiment", defaults);
 }
 
 /// Takes the assignment "method=NAME" out of `set`: the one method of an experiment that is asked for, "" for all. Throws

@@ -210,5 +210,25 @@ TEST(ConjugateEnergy, SizesOfTheSheet) {
   EXPECT_THROW(make_conjugate_energy(options, context), RequestError);
 }
 
+// The energy is the last layer's map of the activated features.
+TEST(FeatureEnergy, FeaturesAreWhatTheLastLayerActivates) {
+  FeatureEnergyOptions options;
+  options.channels = {2, 3};
+  options.hidden = {5, 4};
+  ModelContext context;
+  context.event = {1, 6, 6};
+  context.init = Rng(3, "init");
+  context.dtype = at::kDouble;
+  const auto energy = make_feature_energy(options, context);
+  const auto* featured = dynamic_cast<const FeatureEnergy*>(energy.get());
+  ASSERT_NE(featured, nullptr);
+  const Tensor x = Rng(1, "x").normal({7, 1, 6, 6}, at::kDouble), features = featured->features(x);
+  ASSERT_EQ(features.sizes(), (Shape{7, 4}));
+  const auto parameters = energy->module().named_parameters();
+  const Tensor expected =
+      at::linear(at::silu(features), parameters["body_layer3_weight"], parameters["body_layer3_bias"]);
+  EXPECT_TRUE(at::allclose(energy->energy(x), expected.squeeze(1), 1e-12, 1e-12));
+}
+
 }  // namespace
 }  // namespace gibbsite

@@ -7,6 +7,7 @@
 #include <gibbsite/model/decoder.h>
 #include <gibbsite/model/latent_energy.h>
 #include <gibbsite/model/latent_score.h>
+#include <gibbsite/model/mirrored_decoder.h>
 #include <gibbsite/model/mlp_decoder.h>
 #include <gibbsite/model/mlp_latent_score.h>
 #include <gtest/gtest.h>
@@ -127,6 +128,63 @@ TEST(LatentPrior, NormalDensityScoreAndSamples) {
   const Tensor x = prior->sample(4000, h.detach(), rng);
   EXPECT_EQ(x.sizes(), (Shape{4000, 2}));
   EXPECT_NEAR(x.square().mean().item<double>(), 1, 4 * std::sqrt(2.0 / 8000));
+}
+
+TEST(LatentPrior, MixtureDensityScoreAndSamples) {
+  MixturePriorOptions options;
+  options.components = 3;
+  options.learn_prior = true;
+  options.spread = 2;
+  const auto prior = make_mixture_prior(options, 2, context_for({1}, 2));
+  {
+    // Deviations of their own, one below the floor.
+    const torch::NoGradGuard no_grad;
+    Tensor log_deviation = prior->module()->named_parameters()["prior_log_deviation"];
+    log_deviation.copy_(torch::tensor({{-0.3, 0.2}, {0.1, -0.5}, {-7.0, 0.0}}, at::kDouble));
+  }
+  Tensor mean = prior->module()->named_parameters()["prior_mean"].detach();
+  // The thin component is one of deviation exp(-3), so the grid is finer than that.
+  const Tensor axis = torch::arange(-12.0, 12.0, 0.02, at::kDouble);
+  const Tensor grid = torch::stack(torch::meshgrid({axis, axis}, "ij"), -1).view({-1, 2});
+  const Tensor density = (-prior->energy(grid)).exp().detach() * 0.02 * 0.02;
+  EXPECT_NEAR(density.sum().item<double>(), 1, 1e-9);
+  EXPECT_TRUE(at::allclose(mean.mean(0), (density.unsqueeze(1) * grid).sum(0), 1e-8, 1e-8));
+
+  const Tensor h = Rng(1, "h").normal({4, 3, 2}, at::kDouble).requires_grad_(true);
+  const Tensor score = -torch::autograd::grad({prior->energy(h).sum()}, {h})[0];
+  EXPECT_TRUE(at::allclose(prior->score(h), score, 1e-10, 1e-10));
+
+  Rng rng(2, "prior");
+  const std::int64_t draws = 40000;
+  const Tensor x = prior->sample(draws, h.detach(), rng);
+  const auto moment = [&](const Tensor& of) { return (density.unsqueeze(1) * of).sum(0); };
+  for (const Tensor& of : {x, x.square()}) {
+    const Tensor truth = moment(of.is_same(x) ? grid : grid.square());
+    EXPECT_LT(((of.mean(0) - truth).abs() / (of.std(0) / std::sqrt(double(draws)))).max().item<double>(), 4);
+  }
+  EXPECT_FALSE(prior->standard());
+  options.learn_prior = false;
+  const auto fixed = make_mixture_prior(options, 2, context_for({1}, 2));
+  for (const Tensor& parameter : fixed->module()->parameters()) EXPECT_FALSE(parameter.requires_grad());
+}
+
+// 3 → 6 → 12 → 26... for the convolutions' own sizes 28 → 28 → 14 → 7 → 3, and 32 → 4.
+TEST(MirroredDecoder, EndsAtTheImageWhateverTheConvolutionsRounded) {
+  MirroredDecoderOptions options;
+  const torch::NoGradGuard no_grad;
+  const Tensor h = Rng(1, "h").normal({2, 16}, at::kDouble);
+  for (const Shape& image : {Shape{1, 28, 28}, Shape{3, 32, 32}, Shape{1, 28, 20}}) {
+    auto decoder = make_mirrored_decoder(options, context_for(image, 16));
+    Shape expected = image;
+    expected.insert(expected.begin(), 2);
+    EXPECT_EQ(decoder->mean(h).sizes(), expected);
+  }
+  auto decoder = make_mirrored_decoder(options, context_for({1, 28, 28}, 128));
+  const std::int64_t dense = 2 * (128 * 128 + 128) + 128 * 576 + 576;
+  const std::int64_t convolutions = (64 * 64 + 64 * 32 + 32 * 32) * 16 + 32 * 9 + 64 + 32 + 32 + 1;
+  EXPECT_EQ(parameters(decoder->module()), dense + convolutions);
+  EXPECT_THROW(make_mirrored_decoder(options, context_for({784}, 16)), RequestError);
+  EXPECT_THROW(make_mirrored_decoder(options, context_for({1, 4, 4}, 16)), RequestError);
 }
 
 TEST(LatentEnergy, OfADecoderIsBothTerms) {

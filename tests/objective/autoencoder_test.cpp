@@ -3,6 +3,7 @@
 #include <gibbsite/manifold/sphere.h>
 #include <gibbsite/model/mlp_decoder.h>
 #include <gibbsite/model/mlp_latent_score.h>
+#include <gibbsite/objective/adversarial_inference.h>
 #include <gibbsite/objective/autoencoder.h>
 #include <gibbsite/objective/entropy.h>
 #include <gibbsite/objective/latent_finite_difference.h>
@@ -450,6 +451,79 @@ TEST(Adversarial, LossesOfCriticAndEncoder) {
   const Loss loss = loss_at(*make_autoencoder(options, parts), bits);
   EXPECT_NEAR(loss.backward.item<double>(), truth.item<double>(), 1e-11);
   EXPECT_LE(worst(gradients(loss.backward, codes.encoder->module()), gradients(truth, codes.encoder->module())), 1e-10);
+}
+
+// Both players of adversarial inference from logits by hand, noise falling with progress.
+TEST(AdversarialInference, LossesOfCriticAndNetworks) {
+  const CodesWithEnergy codes(true);
+  MlpDecoderOptions decoding;
+  decoding.hidden = {4};
+  const auto decoder = make_mlp_decoder(decoding, codes.context);
+  ObjectiveParts parts = codes.parts;
+  parts.latent.decoder = decoder.get();
+  Batch batch;
+  batch.x = Rng(1, "v").normal({4, 3}, at::kDouble);
+  batch.progress = 0.75;
+  AdversarialInferenceOptions options;
+  options.noise = 0.4;
+  Rng rng(9, "objective");
+  const Tensor h = codes.encoder->sample(batch.x, 1, rng)[0];
+  const Tensor draws = codes.prior->sample(4, h, rng), made = decoder->mean(draws);
+  const auto seen = [&](const Tensor& v) { return v + 0.1 * rng.normal(v.sizes(), v); };
+  const Tensor real = seen(batch.x), fake = seen(made);
+  const auto probability = [&](const Tensor& v, const Tensor& code) {
+    return 1 / (1 + codes.score->energy_given(v).value(code).exp());
+  };
+  const Tensor critic =
+      -probability(real, h.detach()).log().mean() - (1 - probability(fake.detach(), draws)).log().mean();
+  const Tensor networks = -probability(fake, draws).log().mean() - (1 - probability(real, h)).log().mean();
+
+  Rng of_critic(9, "objective"), of_networks(9, "objective");
+  const Tensor found_critic = (*make_inference_critic(options, parts))(batch, of_critic).backward;
+  const Tensor found_networks = (*make_adversarial_inference(options, parts))(batch, of_networks).backward;
+  EXPECT_NEAR(found_critic.item<double>(), critic.item<double>(), 1e-11);
+  EXPECT_NEAR(found_networks.item<double>(), networks.item<double>(), 1e-11);
+  EXPECT_LE(worst(gradients(found_critic, codes.score->module()), gradients(critic, codes.score->module())), 1e-10);
+  for (torch::nn::Module* module : {&codes.encoder->module(), &decoder->module()})
+    EXPECT_LE(worst(gradients(found_networks, *module), gradients(networks, *module)), 1e-10);
+  for (const Tensor& of_encoder :
+       torch::autograd::grad({found_critic}, codes.encoder->module().parameters(), {}, {}, true, true))
+    EXPECT_FALSE(of_encoder.defined());
+  EXPECT_THROW(make_inference_critic(options, codes.parts), RequestError);
+}
+
+// The divergence by draws has the closed form's mean, and takes a mixture, whose means it pulls.
+TEST(Autoencoder, DivergenceByDraws) {
+  const LatentContext context = CodesWithEnergy(false).context;
+  GaussianPosteriorOptions encoding;
+  encoding.hidden = {4};
+  const auto encoder = make_gaussian_posterior(encoding, context);
+  MlpDecoderOptions decoding;
+  decoding.hidden = {4};
+  const auto decoder = make_mlp_decoder(decoding, context);
+  const auto normal = make_normal_prior(context.latent_size);
+  ObjectiveParts parts;
+  parts.latent = {encoder.get(), decoder.get(), normal.get()};
+  const Tensor v = Rng(1, "v").uniform({3, 3}, at::kDouble).gt(0.5).to(at::kDouble);
+  AutoencoderOptions options;
+  options.divergence = "draws";
+  options.particles = 20000;
+  const double drawn = loss_at(*make_autoencoder(options, parts), v).log.back().second.item<double>();
+  Rng rng(1, "closed");
+  const double exact = encoder->sample_with_divergence(v, 1, rng)->divergence.mean().item<double>();
+  const Tensor h = encoder->sample(v, 2000, rng);
+  const Tensor spread = (encoder->log_prob(v, h) + normal->energy(h)).var(0).mean();
+  EXPECT_NEAR(drawn, exact, 4 * std::sqrt(spread.item<double>() / 60000));
+
+  MixturePriorOptions mixing;
+  mixing.components = 3;
+  mixing.learn_prior = true;
+  const auto mixture = make_mixture_prior(mixing, context.latent_size, context);
+  parts.latent.prior = mixture.get();
+  const Tensor loss = loss_at(*make_autoencoder(options, parts), v).backward;
+  for (const Tensor& gradient : gradients(loss, *mixture->module())) EXPECT_GT(gradient.abs().max().item<double>(), 0);
+  options.divergence = "closed_form";
+  EXPECT_THROW(make_autoencoder(options, parts), RequestError);
 }
 
 // Pair by pair; nothing in the mean for equal laws, more the further apart.

@@ -116,7 +116,7 @@ TEST(PosteriorTable, DivergencesAreMeansOfLogRatios) {
           << entry.name << " " << size << drawn.divergence;
       EXPECT_GT(drawn.divergence.min().item<double>(), 0.01);
     }
-  EXPECT_EQ(with, 9);
+  EXPECT_EQ(with, 12);
 }
 
 // Codes on a sphere have unit length, an image of nothing too, and gradients stay finite.

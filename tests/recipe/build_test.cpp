@@ -20,6 +20,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "recipe/failure.h"
+
 namespace gibbsite {
 namespace {
 
@@ -69,17 +71,6 @@ class Folder : public testing::Test {
   }
   fs::path folder_;
 };
-
-template <class E>
-std::string failure(const std::function<void()>& work) {
-  try {
-    work();
-  } catch (const E& error) {
-    return error.what();
-  }
-  ADD_FAILURE() << "nothing was refused";
-  return "";
-}
 
 Config with(const std::vector<std::string>& set) {
   Config recipe = parse_toml(kSmall, "small.toml");

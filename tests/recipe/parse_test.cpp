@@ -10,21 +10,12 @@
 #include <filesystem>
 #include <fstream>
 
+#include "recipe/failure.h"
+
 namespace gibbsite {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string failure(const std::function<void()>& work) {
-  try {
-    work();
-  } catch (const RequestError& error) {
-    EXPECT_EQ(error.exit_code(), 2);
-    return error.what();
-  }
-  ADD_FAILURE() << "nothing was refused";
-  return "";
-}
 
 // Integers from one stream of draws, for making trees.
 class Draws {

@@ -23,6 +23,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "recipe/failure.h"
+
 namespace gibbsite {
 namespace {
 
@@ -78,17 +80,6 @@ batch_size = 8
 [objective]
 name = "noise_conditional"
 )";
-
-template <class E>
-std::string failure(const std::function<void()>& work) {
-  try {
-    work();
-  } catch (const E& error) {
-    return error.what();
-  }
-  ADD_FAILURE() << "nothing was refused";
-  return "";
-}
 
 Config with(const char* text, const std::vector<std::string>& set) {
   Config recipe = parse_toml(text, "small.toml");

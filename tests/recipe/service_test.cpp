@@ -19,6 +19,8 @@
 
 #include "core/stopping.h"
 
+#include "recipe/failure.h"
+
 namespace gibbsite {
 namespace {
 
@@ -94,17 +96,6 @@ name = "ssm"
   static fs::path folder_;
 };
 fs::path FinishedRun::folder_;
-
-template <class E>
-std::string failure(const std::function<void()>& work) {
-  try {
-    work();
-  } catch (const E& error) {
-    return error.what();
-  }
-  ADD_FAILURE() << "nothing was refused";
-  return "";
-}
 
 Tensor array_of(const std::string& path, const std::string& name) { return find_tensor(read_npz(path), name); }
 

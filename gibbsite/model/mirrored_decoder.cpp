@@ -1,0 +1,80 @@
+#include <fmt/format.h>
+#include <gibbsite/core/check.h>
+#include <gibbsite/core/error.h>
+#include <gibbsite/model/mirrored_decoder.h>
+#include <gibbsite/model/network_decoder.h>
+#include <gibbsite/nn/mlp.h>
+#include <gibbsite/nn/operations.h>
+#include <torch/types.h>
+
+namespace gibbsite {
+namespace {
+
+constexpr std::int64_t kPadding = 1;
+
+struct Layer {
+  Tensor weight, bias;
+  std::int64_t stride = 1, row_padding = 0,
+               column_padding = 0;  // of the output, where the convolution had rounded down
+};
+
+struct Network {
+  Mlp dense;
+  std::vector<Layer> layers;
+  Shape first;  // [C, H, W] of the first map
+  Activation activation;
+  double scale;
+
+  Tensor forward(const Tensor& h) const {
+    Tensor x = activate(activation, dense.forward(scaled(h, scale)));
+    x = x.view({h.size(0), first[0], first[1], first[2]});
+    for (std::size_t i = 0; i < layers.size(); ++i) {
+      const Layer& layer = layers[i];
+      if (i > 0) x = activate(activation, x);
+      x = at::conv_transpose2d(x, layer.weight, layer.bias, layer.stride, kPadding,
+                               {layer.row_padding, layer.column_padding});
+    }
+    return x.contiguous();
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Decoder> make_mirrored_decoder(const MirroredDecoderOptions& options, const LatentContext& context) {
+  const Shape& event = context.event;
+  if (event.size() != 3 || options.channels.empty())
+    throw RequestError("decoder", fmt::format("needs images [C, H, W] and filters, not {}", format_shape(event)));
+  Parameters parameters(context.init, context.dtype, context.device);
+  std::vector<Layer> backwards;  // in the order of the encoder
+  std::int64_t in = event[0] * observation_outputs(options), height = event[1], width = event[2];
+  for (std::size_t i = 0; i < options.channels.size(); ++i) {
+    const std::int64_t out = options.channels[i], side = i == 0 ? 3 : 4;
+    if (height + 2 * kPadding < side || width + 2 * kPadding < side)
+      throw RequestError("decoder.channels", fmt::format("{} convolutions leave nothing of {}", options.channels.size(),
+                                                         format_shape(event)));
+    const std::string name = fmt::format("decoder.conv{}", options.channels.size() - i);
+    Layer layer;
+    layer.stride = i == 0 ? 1 : 2;
+    layer.weight = parameters.weight(name + ".weight", {out, in, side, side});
+    layer.bias = parameters.bias(name + ".bias", in, out * side * side);
+    layer.row_padding = (height + 2 * kPadding - side) % layer.stride;
+    layer.column_padding = (width + 2 * kPadding - side) % layer.stride;
+    height = (height + 2 * kPadding - side) / layer.stride + 1;
+    width = (width + 2 * kPadding - side) / layer.stride + 1;
+    backwards.push_back(layer);
+    in = out;
+  }
+  MlpShape shape;
+  shape.input = context.latent_size;
+  shape.hidden = options.hidden;
+  shape.output = in * height * width;
+  shape.activation = activation_from_name(options.activation);
+  Network network{Mlp(parameters, "decoder", shape),
+                  {backwards.rbegin(), backwards.rend()},
+                  {in, height, width},
+                  shape.activation,
+                  context.code_scale};
+  return std::make_unique<NetworkDecoder<Network>>(options, context, parameters, std::move(network));
+}
+
+}  // namespace gibbsite

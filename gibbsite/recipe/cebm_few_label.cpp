@@ -1,0 +1,132 @@
+#include <fmt/format.h>
+#include <gibbsite/metric/classification.h>
+#include <gibbsite/metric/linear_probe.h>
+#include <gibbsite/recipe/cebm_few_label.h>
+#include <gibbsite/recipe/cebm_models.h>
+#include <torch/types.h>
+
+#include <map>
+
+namespace gibbsite {
+namespace {
+
+const std::int64_t kLabels[] = {1, 10, 100};
+const double kShares[] = {0.1, 0.3, 1};
+
+// Table 2, percent: 1, 10, 100 labels per class, all.
+struct Published {
+  double accuracy[4];
+};
+const std::map<std::string, std::map<std::string, Published>>& published() {
+  static const std::map<std::string, std::map<std::string, Published>> all = {
+      {"mnist",
+       {{"vae", {{42, 85, 92, 95}}},
+        {"gmm-vae", {{53, 86, 93, 97}}},
+        {"bigan", {{33, 67, 85, 91}}},
+        {"igebm", {{63, 89, 95, 97}}},
+        {"cebm", {{67, 89, 95, 97}}},
+        {"cebm-pcd", {{67, 89, 95, 97}}},
+        {"gmm-cebm", {{67, 91, 97, 98}}}}},
+      {"fashion-mnist",
+       {{"vae", {{41, 63, 72, 81}}},
+        {"gmm-vae", {{49, 68, 79, 84}}},
+        {"bigan", {{46, 65, 75, 81}}},
+        {"igebm", {{50, 70, 79, 83}}},
+        {"cebm", {{52, 70, 77, 83}}},
+        {"cebm-pcd", {{52, 70, 77, 83}}},
+        {"gmm-cebm", {{52, 70, 80, 85}}}}},
+  };
+  return all;
+}
+
+struct Codes {
+  LabelledCodes train, test;
+};
+
+Codes standardised(const Codes& raw) {
+  const Tensor mean = raw.train.code.mean(0), deviation = raw.train.code.std(0).clamp_min(1e-9);
+  return {{(raw.train.code - mean) / deviation, raw.train.label}, {(raw.test.code - mean) / deviation, raw.test.label}};
+}
+
+std::optional<double> published_at(const Row& row, int column) {
+  const auto of_data = published().find(row.dataset);
+  if (of_data == published().end()) return std::nullopt;
+  const auto of_method = of_data->second.find(row.method);
+  if (of_method == of_data->second.end()) return std::nullopt;
+  return of_method->second.accuracy[column] / 100;
+}
+
+// Rows of one representation with the settings of `like`, with all labels too where asked. Returns the accuracy with ten labels
+// per class of features as they are.
+double measure(CebmStudy& study, const Row& like, const Codes& raw, bool all, std::vector<Row>& rows) {
+  double shown = 0;
+  std::string line = like.method;
+  for (const bool scaled : {false, true}) {
+    const Codes codes = scaled ? standardised(raw) : raw;
+    const auto add = [&](const Estimate& found, const Setting& labels, int column) {
+      Row row = like;
+      row.value = found.value;
+      row.standard_error = found.standard_error;
+      row.settings["features"] = std::string(scaled ? "standardised" : "raw");
+      row.settings["labels"] = labels;
+      if (!scaled) row.published = published_at(row, column);
+      if (!scaled) line += fmt::format("  {}", format_estimate(found.value, found.standard_error));
+      rows.push_back(row);
+    };
+    int column = 0;
+    for (const std::int64_t labels : kLabels) {
+      // Smoke has few rows of a class.
+      if (2 * labels * kImageClasses <= raw.train.label.size(0)) {
+        const Estimate found = few_label_accuracy(codes.train, codes.test, labels);
+        if (!scaled && labels == 10) shown = found.value;
+        add(found, static_cast<double>(labels), column);
+      }
+      ++column;
+    }
+    if (!all) continue;
+    const LinearProbe probe = fit_linear_probe(codes.train.code, codes.train.label, kImageClasses);
+    add(accuracy(probe.scores(codes.test.code), codes.test.label), std::string("all"), column);
+  }
+  study.say(line);
+  return shown;
+}
+
+}  // namespace
+
+ExperimentOutcome reproduce_few_label(const ExperimentContext& context, const Ports& ports) {
+  std::vector<std::string> slugs;
+  for (const CebmModel& model : cebm_models()) slugs.push_back(model.slug);
+  CebmStudy study(context, ports, "mnist", slugs, "accuracy");
+  CurvePlot curves;
+  curves.title = "Accuracy with ten labels per class";
+  curves.x_label = "CPU seconds of training";
+  curves.y_label = "accuracy";
+  curves.log_x = true;
+  for (const CebmModel& model : study.missing()) {
+    Curve curve;
+    curve.label = model.slug;
+    std::vector<Row> rows;
+    for (const double share : kShares) {
+      if (share < 1 && context.scale != "desk") continue;
+      const CebmStudy::Trained trained = study.train(model, share);
+      const Dataset &train = trained.parts.data->splits.train, &test = trained.parts.data->splits.test;
+      const Codes codes = {labelled_codes(trained.parts, train, ports), labelled_codes(trained.parts, test, ports)};
+      curve.x.push_back(trained.cpu_seconds);
+      curve.y.push_back(
+          measure(study, study.row(model, trained, "accuracy", {}), codes, share == 1 && !study.smoke(), rows));
+      rows.push_back(study.row(model, trained, "cpu_seconds", {trained.cpu_seconds}, "s"));
+      if (share == 1 && !context.measured("pixels", study.dataset(), "accuracy")) {
+        const auto pixels = [](const Dataset& of) {
+          return LabelledCodes{of.x.flatten(1).to(torch::kDouble) / 127.5 - 1, of.label};
+        };
+        measure(study, study.row("pixels", "accuracy", {}), {pixels(train), pixels(test)}, false, rows);
+      }
+    }
+    study.context().add(rows);
+    curves.curves.push_back(curve);
+  }
+  if (!curves.curves.empty()) study.outcome.curves.push_back(curves);
+  return study.outcome;
+}
+
+}  // namespace gibbsite
