@@ -70,9 +70,8 @@ LinearProbe fit_linear_probe(const Tensor& features, const Tensor& labels, std::
     Tensor sign = at::where(wanted == c, torch::ones_like(y), -torch::ones_like(y)).contiguous();
     given.y = sign.data_ptr<double>();
     const std::unique_ptr<model, Release> fitted(train(&given, &how));
-    // Of two classes, the weights speak for the one of the first example.
-    const double direction = fitted->label[0] == 1 ? 1 : -1;
-    for (std::int64_t j = 0; j <= k; ++j) both[c][j] = direction * fitted->w[j];
+    // Of labels ±1, whichever comes first, the weights speak for +1.
+    for (std::int64_t j = 0; j <= k; ++j) both[c][j] = fitted->w[j];
   }
   probe.weight = both.narrow(1, 0, k).contiguous();
   probe.intercept = both.select(1, k) * kIntercept;
