@@ -1,28 +1,11 @@
 #include <fmt/format.h>
 #include <gibbsite/recipe/autoencoder_study.h>
-#include <gibbsite/recipe/parse.h>
 #include <gibbsite/recipe/sample.h>
 #include <torch/types.h>
 
 #include <algorithm>
 
 namespace gibbsite {
-
-LikelihoodOptions take_likelihood_options(std::vector<std::string>& set, const LikelihoodOptions& defaults) {
-  const std::string prefix = "evaluation.";
-  Config table = Config::table();
-  std::vector<std::string> rest;
-  for (const std::string& assignment : set) {
-    if (assignment.rfind(prefix, 0) == 0)
-      apply_override(table, assignment.substr(prefix.size()));
-    else
-      rest.push_back(assignment);
-  }
-  set = std::move(rest);
-  const auto options = read_options<LikelihoodOptions>(table, "evaluation", defaults);
-  table.require_all_read("evaluation");
-  return options;
-}
 
 MeasuredLikelihood measure_likelihood(const Parts& model, const std::string& method, const std::string& dataset,
                                       const LikelihoodOptions& options, const Ports& ports) {

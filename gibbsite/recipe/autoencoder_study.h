@@ -21,9 +21,6 @@ struct LikelihoodOptions : LatentAisOptions {
   }
 };
 
-/// Takes the assignments "evaluation.key=value" out of `set` and reads them over `defaults`.
-LikelihoodOptions take_likelihood_options(std::vector<std::string>& set, const LikelihoodOptions& defaults);
-
 struct MeasuredLikelihood {
   std::vector<Row>
       rows;             ///< nll (nats, standard error over images) and ess (chains), with images, chains, temperatures

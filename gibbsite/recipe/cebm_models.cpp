@@ -176,11 +176,9 @@ Dataset CebmStudy::rows(const Dataset& split, std::int64_t count) const {
 SampleJudge& CebmStudy::judge() {
   if (judge_) return *judge_;
   SampleJudgeSettings settings;
-  if (context_.scale == "desk") settings.set = SampleJudgeSettings::desk();
-  if (smoke())
-    settings.set = {"model.filters=2", "model.features=8",   "train.steps=4", "train.validate_every=2",
-                    "data.train=64",   "data.validation=16", "data.test=64",  "train.batch_size=16"};
+  settings.set = SampleJudgeSettings::of_scale(context_.scale);
   settings.set.push_back("data.name=" + data_);
+  if (data_ == "cifar10") settings.set.emplace_back("data.pad=0");
   settings.classifier = options_.classifier;
   judge_ = std::make_unique<SampleJudge>(settings, context_, ports_);
   return *judge_;

@@ -34,16 +34,13 @@ class DeepEblvm {
     options_.batch_size = smoke ? 4 : context.scale == "desk" ? 32 : 100;
     options_.rounds = smoke ? 1 : 7;
     SampleJudgeSettings judging;
+    judging.set = SampleJudgeSettings::of_scale(context.scale);
     if (smoke) {
       options_.steps = options_.sweep_steps = 2;
       options_.sweep_images = 8;
       options_.samples = 4;
       judging.reference = 48;
-      judging.set = {"model.filters=2", "model.features=8",   "train.steps=4", "train.validate_every=2",
-                     "data.train=64",   "data.validation=16", "data.test=64",  "train.batch_size=16"};
-    } else if (context.scale == "desk") {
-      judging.set = SampleJudgeSettings::desk();
-    } else {
+    } else if (context.scale == "paper") {
       options_.steps = 100000;
     }
     std::vector<std::string> asked = context.set;

@@ -122,7 +122,7 @@ class Runner {
     std::vector<std::string> slugs, asked = context.set, set;
     for (const Method& method : kMethods) slugs.emplace_back(method.slug);
     only_ = take_method(asked, slugs);
-    scale_.evaluation = take_likelihood_options(asked, scale_.evaluation);
+    scale_.evaluation = take_options(asked, "evaluation", scale_.evaluation);
     for (const std::string& assignment : asked) {
       if (assignment.rfind("particles=", 0) == 0)
         scale_.particles = parse_value(assignment.substr(10), "--set particles").integer();

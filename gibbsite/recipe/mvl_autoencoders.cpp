@@ -151,12 +151,8 @@ class Wasserstein {
     methods_ = wasserstein_methods(colour ? "mvl/wae-cifar10" : "mvl/wae");
     only_ = take_method(asked, slugs_of(methods_));
     SampleJudgeSettings judging;
-    if (context.scale == "desk") judging.set = SampleJudgeSettings::desk();
-    if (smoke) {
-      set_ = small_networks();
-      judging.set = {"model.filters=2", "model.features=8",   "train.steps=4", "train.validate_every=2",
-                     "data.train=64",   "data.validation=16", "data.test=64",  "train.batch_size=16"};
-    }
+    judging.set = SampleJudgeSettings::of_scale(context.scale);
+    if (smoke) set_ = small_networks();
     if (colour) judging.set.insert(judging.set.end(), {"data.name=cifar10", "data.pad=0"});
     if (smoke && !colour) set_.insert(set_.end(), {"encoder.hidden=[16]", "decoder.hidden=[16]"});
     if (smoke && colour) set_.insert(set_.end(), {"encoder.filters=4", "decoder.filters=4"});
@@ -263,7 +259,7 @@ ExperimentOutcome reproduce_mvl_vae(const ExperimentContext& context, const Port
     evaluation.leapfrog_steps = 3;
     evaluation.rows = 500;
   }
-  evaluation = take_likelihood_options(asked, evaluation);
+  evaluation = take_options(asked, "evaluation", evaluation);
   set.insert(set.end(), asked.begin(), asked.end());
   const std::string dataset =
       load_recipe(find_recipe(methods.front().recipe), set).at_table("data").find("name")->string();

@@ -31,12 +31,11 @@ struct Scale {
 
 Scale scale_of(const std::string& name) {
   Scale scale;
+  scale.judge.set = SampleJudgeSettings::of_scale(name);
   if (name == "smoke") {
     scale.set = {"score.filters=2",   "score.levels=2",     "train.batch_size=4",
                  "data.train=64",     "data.validation=16", "sample.annealing.steps_per_level=2",
                  "train.log_every=1", "data.test=64"};
-    scale.judge.set = {"model.filters=2", "model.features=8",   "train.steps=4", "train.validate_every=2",
-                       "data.train=64",   "data.validation=16", "data.test=64",  "train.batch_size=16"};
     NcsnExperimentOptions& options = scale.options;
     options.part = "all";
     options.batch_size = 4;
@@ -50,10 +49,7 @@ Scale scale_of(const std::string& name) {
     return scale;
   }
   scale.options.batch_size = 16;
-  if (name == "desk") {
-    scale.judge.set = SampleJudgeSettings::desk();
-    return scale;
-  }
+  if (name == "desk") return scale;
   scale.set = {"data.name=cifar10", "data.validation=5000", "score.filters=128", "train.batch_size=128"};
   scale.judge.set = {"data.name=cifar10"};
   scale.options.steps = scale.options.quality_steps = 200000;

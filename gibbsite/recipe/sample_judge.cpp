@@ -35,6 +35,14 @@ Row row_of(const Parts& parts, const std::string& method, const char* metric, co
 
 }  // namespace
 
+std::vector<std::string> SampleJudgeSettings::of_scale(const std::string& scale) {
+  if (scale == "smoke")
+    return {"model.filters=2", "model.features=8",   "train.steps=4", "train.validate_every=2",
+            "data.train=64",   "data.validation=16", "data.test=64",  "train.batch_size=16"};
+  if (scale == "desk") return {"train.steps=1000", "train.ema_decay=0.99"};
+  return {};
+}
+
 SampleJudge::SampleJudge(SampleJudgeSettings settings, const ExperimentContext& context, const Ports& ports)
     : settings_(std::move(settings)), context_(context), ports_(ports) {}
 

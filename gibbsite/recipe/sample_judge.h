@@ -11,8 +11,9 @@
 namespace gibbsite {
 
 struct SampleJudgeSettings {
-  /// Overrides of a short training: the average of the weights must not reach back to the first ones.
-  static std::vector<std::string> desk() { return {"train.steps=1000", "train.ema_decay=0.99"}; }
+  /// Overrides of the classifier's recipe at a scale: a small network for "smoke"; for "desk" a short training, in which the
+  /// average of the weights must not reach back to the first ones; none for "paper".
+  static std::vector<std::string> of_scale(const std::string& scale);
 
   std::string classifier;             ///< run of one; empty: it is trained first
   std::vector<std::string> set;       ///< of the recipe of the classifier that is trained, fd/mnist-classifier
