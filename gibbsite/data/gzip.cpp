@@ -15,7 +15,7 @@ std::string gunzip(const std::string& content, const std::string& where) {
   if (inflateInit2(&stream, 15 + 32) != Z_OK) throw WorkError(where, "cannot start decompression");
   const std::unique_ptr<z_stream, void (*)(z_stream*)> end(&stream, [](z_stream* s) { inflateEnd(s); });
   std::string out;
-  std::vector<char> block(1 << 20);
+  std::vector<char> block(1 << 16);
   std::size_t consumed = 0;
   while (true) {
     // zlib counts in 32 bits.

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 #include <gibbsite/core/check.h>
+#include <gibbsite/core/dense.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/data/gzip.h>
 #include <gibbsite/data/idx.h>
@@ -43,15 +44,13 @@ Tensor parse_idx(const std::string& content, const std::string& where) {
     const unsigned char* p = bytes + 4 + 4 * i;
     sizes.push_back((std::int64_t{p[0]} << 24) | (std::int64_t{p[1]} << 16) | (std::int64_t{p[2]} << 8) | p[3]);
   }
-  // Double cannot overflow here and is exact wherever the product can match a file.
-  double wanted = static_cast<double>(width);
-  for (const std::int64_t size : sizes) wanted *= static_cast<double>(size);
-  if (wanted > static_cast<double>(held))
-    throw WorkError(where, fmt::format("the IDX header says {} ({:.0f} bytes), the file holds {}", format_shape(sizes),
-                                       wanted, held));
-  if (wanted < static_cast<double>(held))
-    throw WorkError(where, fmt::format("{:.0f} bytes after the {} values that the IDX header says",
-                                       static_cast<double>(held) - wanted, format_shape(sizes)));
+  const auto wanted = dense_bytes(sizes, width);
+  if (!wanted || *wanted > held)
+    throw WorkError(where, fmt::format("the IDX header says {} of {} bytes each, the file holds {} bytes",
+                                       format_shape(sizes), width, held));
+  if (*wanted < held)
+    throw WorkError(where, fmt::format("{} bytes after the {} values that the IDX header says", held - *wanted,
+                                       format_shape(sizes)));
   Tensor x = torch::empty(sizes, *type);
   if (held > 0) std::memcpy(x.data_ptr(), bytes + header, held);
   if (width > 1) {

@@ -17,11 +17,35 @@ namespace {
 
 // A file that claims more is not decoded.
 constexpr std::int64_t kMostPixels = std::int64_t{1} << 28;
+// A byte of a file stands for at most so many: deflate's limit, and above what JPEG makes of one colour.
+constexpr std::int64_t kMostExpansion = 1032;
+
+// Whether a file of so many bytes can hold so many pixels of `bits` bits, with a pass or two of Adam7 besides.
+bool may_hold(std::size_t file, std::int64_t pixels, std::int64_t bits) {
+  return pixels <= kMostPixels && pixels * bits / 8 <= kMostExpansion * static_cast<std::int64_t>(file);
+}
+
+// Bits of a pixel in the file, from the header chunk that every PNG begins with.
+std::int64_t png_bits(const std::string& content) {
+  constexpr std::size_t kDepth = 24, kColour = 25;
+  if (content.size() <= kColour) return 1;
+  const auto depth = static_cast<unsigned char>(content[kDepth]);
+  switch (content[kColour]) {
+    case 2: return 3 * depth;
+    case 4: return 2 * depth;
+    case 6: return 4 * depth;
+    default: return depth;
+  }
+}
 
 struct Pixels {
   std::vector<unsigned char> bytes;
   std::int64_t height = 0, width = 0, channels = 0;
 };
+
+std::string too_large(const Pixels& pixels, std::size_t file) {
+  return fmt::format("it claims {} × {} pixels in a file of {} bytes", pixels.width, pixels.height, file);
+}
 
 bool decode_png(const std::string& content, Pixels& pixels, std::string& reason) {
   png_image image = {};
@@ -35,8 +59,8 @@ bool decode_png(const std::string& content, Pixels& pixels, std::string& reason)
   pixels.height = image.height;
   pixels.width = image.width;
   pixels.channels = colour ? 3 : 1;
-  if (pixels.height * pixels.width > kMostPixels) {
-    reason = "it is too large";
+  if (!may_hold(content.size(), pixels.height * pixels.width, png_bits(content))) {
+    reason = too_large(pixels, content.size());
     png_image_free(&image);
     return false;
   }
@@ -80,11 +104,18 @@ bool decode_jpeg(const std::string& content, Pixels& pixels, std::string& reason
   jpeg_create_decompress(&info);
   jpeg_mem_src(&info, reinterpret_cast<const unsigned char*>(content.data()), content.size());
   jpeg_read_header(&info, TRUE);
-  info.out_color_space = info.jpeg_color_space == JCS_GRAYSCALE ? JCS_GRAYSCALE : JCS_RGB;
+  const bool grey = info.jpeg_color_space == JCS_GRAYSCALE;
+  info.out_color_space = grey ? JCS_GRAYSCALE : JCS_RGB;
+  pixels.height = info.image_height;
+  pixels.width = info.image_width;
+  pixels.channels = grey ? 1 : 3;
+  // Before decompression starts, which for progressive files takes memory for all coefficients.
+  if (!may_hold(content.size(), pixels.height * pixels.width, 8 * pixels.channels)) {
+    jpeg_destroy_decompress(&info);
+    reason = too_large(pixels, content.size());
+    return false;
+  }
   jpeg_start_decompress(&info);
-  pixels.height = info.output_height;
-  pixels.width = info.output_width;
-  pixels.channels = info.output_components;
   pixels.bytes.resize(static_cast<std::size_t>(pixels.height * pixels.width * pixels.channels));
   while (info.output_scanline < info.output_height) {
     JSAMPROW row =
@@ -105,16 +136,18 @@ bool is_image_file(const std::string& path) {
   return extension == ".png" || extension == ".jpg" || extension == ".jpeg";
 }
 
-Tensor read_image(const std::string& path) {
-  const std::string content = read_file(path);
+Tensor decode_image(const std::string& content, const std::string& where) {
   Pixels pixels;
-  std::string reason = "its content is neither PNG nor JPEG";
+  const bool webp = content.compare(0, 4, "RIFF") == 0 && content.size() > 12 && content.compare(8, 4, "WEBP") == 0;
+  std::string reason = webp ? "it is WebP; PNG and JPEG are read" : "its content is neither PNG nor JPEG";
   const bool png = content.compare(0, 4, "\x89PNG") == 0, jpeg = content.compare(0, 2, "\xff\xd8") == 0;
   const bool decoded = png ? decode_png(content, pixels, reason) : jpeg && decode_jpeg(content, pixels, reason);
-  if (!decoded) throw WorkError(path, fmt::format("cannot read the image: {}", reason));
+  if (!decoded) throw WorkError(where, fmt::format("cannot read the image: {}", reason));
   return at::from_blob(pixels.bytes.data(), {pixels.height, pixels.width, pixels.channels}, at::kByte)
       .permute({2, 0, 1})
       .clone(at::MemoryFormat::Contiguous);
 }
+
+Tensor read_image(const std::string& path) { return decode_image(read_file(path), path); }
 
 }  // namespace gibbsite

@@ -1,4 +1,6 @@
 #include <fmt/format.h>
+#include <gibbsite/core/check.h>
+#include <gibbsite/core/dense.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/core/file.h>
 #include <gibbsite/data/gzip.h>
@@ -6,6 +8,7 @@
 #include <torch/types.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <string_view>
 
@@ -15,7 +18,7 @@ namespace {
 constexpr std::uint32_t kMatrix = 14, kCompressed = 15;
 constexpr std::uint32_t kFirstNumericClass = 6, kLastNumericClass = 15, kSingleClass = 7, kUint8Class = 9;
 constexpr std::uint32_t kComplexFlag = 0x0800;
-constexpr std::size_t kHeader = 128;
+constexpr std::size_t kHeader = 128, kMaximumDimensions = 16;
 
 struct Element {
   std::uint32_t type = 0;
@@ -96,16 +99,32 @@ double number_of(std::uint32_t type, const char* bytes, bool swapped) {
   }
 }
 
-// All numbers of an element in float64, which holds what data sets hold.
-std::vector<double> numbers_of(const Element& element, bool swapped, const std::string& where) {
-  const auto* known = std::find_if(std::begin(kNumbers), std::end(kNumbers),
-                                   [&](const NumberType& entry) { return entry.type == element.type; });
-  if (known == std::end(kNumbers) || element.bytes.size() % known->size != 0)
-    throw WorkError(where, fmt::format("the MAT file stores numbers as type {}", element.type), "it is damaged");
-  std::vector<double> values(element.bytes.size() / known->size);
-  for (std::size_t i = 0; i < values.size(); ++i)
-    values[i] = number_of(element.type, element.bytes.data() + i * known->size, swapped);
-  return values;
+// Numbers as they are stored, in float64 one by one, which holds what data sets hold.
+class Numbers {
+ public:
+  Numbers(const Element& element, bool swapped, const std::string& where) : element_(element), swapped_(swapped) {
+    const auto* known = std::find_if(std::begin(kNumbers), std::end(kNumbers),
+                                     [&](const NumberType& entry) { return entry.type == element.type; });
+    if (known == std::end(kNumbers) || element.bytes.size() % known->size != 0)
+      throw WorkError(where, fmt::format("the MAT file stores numbers as type {}", element.type), "it is damaged");
+    width_ = known->size;
+  }
+  std::size_t size() const { return element_.bytes.size() / width_; }
+  double operator[](std::size_t i) const {
+    return number_of(element_.type, element_.bytes.data() + i * width_, swapped_);
+  }
+
+ private:
+  Element element_;
+  bool swapped_;
+  std::size_t width_ = 1;
+};
+
+// A whole number in [low, high]; anything else that a damaged file has is refused, as its conversion would be undefined.
+std::int64_t whole(double value, double low, double high, const std::string& where) {
+  if (!(value >= low && value <= high) || value != std::floor(value))
+    throw WorkError(where, fmt::format("the MAT file has {} where a whole number is expected", value), "it is damaged");
+  return static_cast<std::int64_t>(value);
 }
 
 at::ScalarType tensor_type(std::uint32_t kind) {
@@ -114,33 +133,49 @@ at::ScalarType tensor_type(std::uint32_t kind) {
   return kind < kSingleClass ? torch::kDouble : torch::kLong;
 }
 
+template <class T, class Convert>
+void fill(Tensor& array, const Numbers& values, const Convert& convert) {
+  T* out = array.data_ptr<T>();
+  for (std::size_t i = 0; i < values.size(); ++i) out[i] = convert(values[i]);
+}
+
 // Appends the array unless it is one that is passed over.
 void read_matrix(std::string_view bytes, bool swapped, const std::string& where, NamedTensors& arrays) {
   Elements parts(bytes, swapped, where);
-  const std::vector<double> flags = numbers_of(parts.next(), swapped, where);
-  if (flags.empty()) throw WorkError(where, "an array of the MAT file has no flags");
-  const auto word = static_cast<std::uint32_t>(flags[0]);
+  const Numbers flags(parts.next(), swapped, where);
+  if (flags.size() == 0) throw WorkError(where, "an array of the MAT file has no flags");
+  const auto word = static_cast<std::uint32_t>(whole(flags[0], 0, 0xffffffff, where));
   const std::uint32_t kind = word & 0xff;
   if (kind < kFirstNumericClass || kind > kLastNumericClass || word & kComplexFlag) return;
-  const std::vector<double> dimensions = numbers_of(parts.next(), swapped, where);
+  const Numbers dimensions(parts.next(), swapped, where);
   const Element name = parts.next();
-  const std::vector<double> values = numbers_of(parts.next(), swapped, where);
-  Shape reversed;
-  double claimed = 1;
-  for (const double size : dimensions) {
-    if (!(size >= 0)) throw WorkError(where, "an array of the MAT file has a negative size");
-    reversed.insert(reversed.begin(), static_cast<std::int64_t>(size));
-    claimed *= size;
-  }
-  if (dimensions.size() < 2 || claimed != static_cast<double>(values.size()))
-    throw WorkError(where,
-                    fmt::format("an array of the MAT file claims {:.0f} numbers and holds {}", claimed, values.size()));
+  const Numbers values(parts.next(), swapped, where);
+  if (dimensions.size() < 2 || dimensions.size() > kMaximumDimensions)
+    throw WorkError(where, fmt::format("an array of the MAT file has {} dimensions", dimensions.size()));
   // Column-major: the sizes in reverse, then all axes turned round.
-  Shape axes;
-  for (std::size_t i = reversed.size(); i > 0; --i) axes.push_back(static_cast<std::int64_t>(i - 1));
-  Tensor array = torch::empty(reversed, torch::kDouble);
-  std::copy(values.begin(), values.end(), array.data_ptr<double>());
-  arrays.emplace_back(std::string(name.bytes), array.to(tensor_type(kind)).permute(axes).contiguous());
+  Shape reversed, axes;
+  for (std::size_t i = dimensions.size(); i > 0; --i) {
+    if (!(dimensions[i - 1] >= 0)) throw WorkError(where, "an array of the MAT file has a negative size");
+    reversed.push_back(whole(dimensions[i - 1], 0, 0x7fffffff, where));
+    axes.push_back(static_cast<std::int64_t>(i - 1));
+  }
+  if (dense_bytes(reversed, 1) != values.size())
+    throw WorkError(where, fmt::format("an array of the MAT file claims {} numbers and holds {}",
+                                       format_shape(reversed), values.size()));
+  const at::ScalarType type = tensor_type(kind);
+  Tensor array = torch::empty(reversed, type);
+  if (type == torch::kDouble) {
+    fill<double>(array, values, [](double value) { return value; });
+  } else if (type == torch::kFloat) {
+    fill<float>(array, values, [](double value) { return static_cast<float>(value); });
+  } else if (type == torch::kByte) {
+    fill<std::uint8_t>(array, values,
+                       [&](double value) { return static_cast<std::uint8_t>(whole(value, 0, 255, where)); });
+  } else {
+    // The largest double below 2^63.
+    fill<std::int64_t>(array, values, [&](double value) { return whole(value, -0x1p63, 0x1.fffffffffffffp62, where); });
+  }
+  arrays.emplace_back(std::string(name.bytes), array.permute(axes).contiguous());
 }
 
 }  // namespace

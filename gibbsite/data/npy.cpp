@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <gibbsite/core/check.h>
+#include <gibbsite/core/dense.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/core/file.h>
 #include <gibbsite/data/npy.h>
@@ -118,11 +119,9 @@ Tensor parse_npy(const std::string& content, const std::string& where) {
                     "f4, f8, u1, i4, i8 and bool, little-endian");
 
   const std::size_t held = content.size() - prefix - length;
-  double wanted = static_cast<double>(at::elementSize(*type));
-  for (const std::int64_t size : *sizes) wanted *= static_cast<double>(size);
-  if (wanted != static_cast<double>(held))
-    throw WorkError(where, fmt::format("the NPY header says {} ({:.0f} bytes), the file holds {}", format_shape(*sizes),
-                                       wanted, held));
+  if (dense_bytes(*sizes, at::elementSize(*type)) != held)
+    throw WorkError(where, fmt::format("the NPY header says {} of type {}, the file holds {} bytes",
+                                       format_shape(*sizes), name, held));
 
   Shape stored = *sizes;
   if (fortran) std::reverse(stored.begin(), stored.end());
@@ -187,6 +186,7 @@ NamedTensors parse_npz(const std::string& content, const std::string& where) {
   const std::uint64_t entries = little(content, end + 10, 2);
   std::size_t at = little(content, end + 16, 4);
   NamedTensors arrays;
+  std::uint64_t left = content.size();
   for (std::uint64_t i = 0; i < entries; ++i) {
     if (at > content.size() || content.size() - at < 46 || content.compare(at, 4, "PK\x01\x02") != 0) throw damaged();
     const std::uint64_t method = little(content, at + 10, 2), crc = little(content, at + 16, 4);
@@ -201,6 +201,9 @@ NamedTensors parse_npz(const std::string& content, const std::string& where) {
       throw damaged();
     const std::size_t begin = local + 30 + little(content, local + 26, 2) + little(content, local + 28, 2);
     if (begin > content.size() || content.size() - begin < size) throw damaged();
+    // Entries that share their bytes would together hold more than the file.
+    if (size > left) throw damaged();
+    left -= size;
     const std::string bytes = content.substr(begin, size);
     if (crc32_z(0, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()) != crc)
       throw WorkError(where, fmt::format("'{}' does not match its checksum", name));

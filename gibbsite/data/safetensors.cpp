@@ -1,5 +1,5 @@
 #include <fmt/format.h>
-#include <gibbsite/core/check.h>
+#include <gibbsite/core/dense.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/core/file.h>
 #include <gibbsite/data/safetensors.h>
@@ -50,24 +50,14 @@ Stored stored_tensor(const std::string& name, const nlohmann::json& entry, std::
   stored.end = offsets[1].get<std::uint64_t>();
   if (stored.begin > stored.end || stored.end > held) throw damaged("data_offsets lie outside the file");
   if (!shape.is_array() || shape.size() > kMaximumDimensions) throw damaged("the shape is no list of sizes");
-  // No size may exceed what the offsets leave, so that nothing overflows.
-  const std::uint64_t bytes = stored.end - stored.begin;
-  std::uint64_t wanted = at::elementSize(stored.type);
-  bool empty = false;
   for (const nlohmann::json& size : shape) {
     if (!size.is_number_unsigned()) throw damaged("the shape is no list of sizes");
     const auto n = size.get<std::uint64_t>();
     if (n > (std::uint64_t{1} << 62)) throw damaged("the shape does not fit its data");
     stored.shape.push_back(static_cast<std::int64_t>(n));
-    empty = empty || n == 0;
   }
-  for (const std::int64_t size : stored.shape) {
-    if (empty) break;
-    const auto n = static_cast<std::uint64_t>(size);
-    if (n > bytes / wanted) throw damaged("the shape does not fit its data");
-    wanted *= n;
-  }
-  if ((empty ? 0 : wanted) != bytes) throw damaged("the shape does not fit its data");
+  if (dense_bytes(stored.shape, at::elementSize(stored.type)) != stored.end - stored.begin)
+    throw damaged("the shape does not fit its data");
   return stored;
 }
 

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <gibbsite/core/dense.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/core/file.h>
 #include <gibbsite/train/checkpoint.h>
@@ -20,6 +21,7 @@ namespace fs = std::filesystem;
 constexpr char kMagic[8] = {'G', 'I', 'B', 'B', 'C', 'K', 'P', 'T'};
 constexpr std::uint32_t kVersion = 1;
 constexpr std::uint64_t kPreambleBytes = 40;
+constexpr std::size_t kMaximumDimensions = 64;
 constexpr const char* kUnfinished = ".part";  // how unfinished files end
 
 struct DtypeName {
@@ -74,6 +76,13 @@ struct Stored {
   std::uint64_t offset, bytes;
 };
 
+// The library would convert a number with a fraction, undefined where it does not fit.
+std::uint64_t whole(const nlohmann::json& number, const std::string& path) {
+  if (!number.is_number_unsigned())
+    throw WorkError(path, "corrupt checkpoint: its header has no whole number for a size");
+  return number.get<std::uint64_t>();
+}
+
 // Checks that the tensors tile the payload in order, so that together they can never take more memory than the file.
 std::vector<Stored> parse_tensors(const nlohmann::json& list, std::uint64_t payload, const std::string& path) {
   const auto corrupt = [&](const std::string& what) { return WorkError(path, "corrupt checkpoint: " + what); };
@@ -88,22 +97,20 @@ std::vector<Stored> parse_tensors(const nlohmann::json& list, std::uint64_t payl
     if (known == std::end(kDtypes))
       throw corrupt(fmt::format("tensor '{}' has unknown dtype '{}'", stored.name, dtype));
     stored.dtype = known->dtype;
-    std::uint64_t bytes = at::elementSize(stored.dtype);
-    bool overflow = false;
     for (const nlohmann::json& size : item.at("shape")) {
-      if (!size.is_number_integer()) throw corrupt(fmt::format("tensor '{}' has no shape", stored.name));
-      const std::int64_t n = size.get<std::int64_t>();
-      if (n < 0 || n > (std::int64_t{1} << 48))
-        throw corrupt(fmt::format("tensor '{}' has a size of {}", stored.name, n));
-      stored.shape.push_back(n);
-      overflow |= __builtin_mul_overflow(bytes, static_cast<std::uint64_t>(n), &bytes);
+      const std::uint64_t n = whole(size, path);
+      if (n > (std::uint64_t{1} << 48)) throw corrupt(fmt::format("tensor '{}' has a size of {}", stored.name, n));
+      stored.shape.push_back(static_cast<std::int64_t>(n));
     }
-    stored.bytes = item.at("bytes").get<std::uint64_t>();
-    stored.offset = item.at("offset").get<std::uint64_t>();
+    if (stored.shape.size() > kMaximumDimensions)
+      throw corrupt(fmt::format("tensor '{}' has {} dimensions", stored.name, stored.shape.size()));
+    const auto bytes = dense_bytes(stored.shape, at::elementSize(stored.dtype));
+    stored.bytes = whole(item.at("bytes"), path);
+    stored.offset = whole(item.at("offset"), path);
     const std::uint64_t offset = stored.offset;
-    if (overflow || bytes != stored.bytes || offset != expected_offset || offset > payload || bytes > payload - offset)
+    if (bytes != stored.bytes || offset != expected_offset || offset > payload || *bytes > payload - offset)
       throw corrupt(fmt::format("tensor '{}' does not fit its place in the file", stored.name));
-    expected_offset = aligned(offset + bytes);
+    expected_offset = aligned(offset + *bytes);
     tensors.push_back(std::move(stored));
   }
   return tensors;
@@ -189,6 +196,7 @@ Checkpoint read_checkpoint(const std::string& path) {
   std::vector<Stored> tensors;
   try {
     const nlohmann::json header = nlohmann::json::parse(file.data() + kPreambleBytes, numbers);
+    if (!header.at("step").is_number_integer()) throw corrupt("its header has no step");
     checkpoint.step = header.at("step").get<std::int64_t>();
     for (const nlohmann::json& note : header.at("notes"))
       checkpoint.notes.emplace_back(note.at(0).get<std::string>(), note.at(1).get<std::string>());
@@ -197,8 +205,10 @@ Checkpoint read_checkpoint(const std::string& path) {
     throw corrupt("its header is not what a checkpoint has");
   }
   for (const Stored& stored : tensors) {
-    const Tensor tensor = torch::empty(stored.shape, torch::TensorOptions().dtype(stored.dtype));
+    Tensor tensor = torch::empty(stored.shape, torch::TensorOptions().dtype(stored.dtype));
     if (stored.bytes > 0) std::memcpy(tensor.data_ptr(), numbers + stored.offset, stored.bytes);
+    // A bool other than 0 and 1 is undefined behaviour to read.
+    if (stored.dtype == at::kBool) tensor = tensor.view(at::kByte) != 0;
     checkpoint.tensors.emplace_back(stored.name, tensor);
   }
   return checkpoint;

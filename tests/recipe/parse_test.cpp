@@ -93,6 +93,18 @@ TEST(Toml, NamesLineAndFileOfASyntaxError) {
   EXPECT_EQ(line.find('\n'), std::string::npos);
 }
 
+// What the parser of TOML itself trips over.
+TEST(Toml, RefusesWhatItsParserIsNotMadeFor) {
+  const auto refusal = [](const std::string& text) { return failure([&] { parse_toml(text, "f.toml"); }); };
+  EXPECT_EQ(refusal("[# Table 1]").find("f.toml:1: "), 0u);
+  EXPECT_EQ(refusal("a = 1\npad\u00d7 = 2").find("f.toml:2: "), 0u);
+  EXPECT_EQ(refusal("a = \u00e9").find("f.toml:1: "), 0u);
+  std::string endless = "a = 1\nb";
+  for (int i = 0; i < 1'000'000; ++i) endless += ".c";
+  EXPECT_NE(refusal(endless + " = 2").find("f.toml:2: a key of more than 200 parts"), std::string::npos);
+  EXPECT_EQ(parse_toml("text = \"\u00e9\" # \u00d7\n\"\u00e9\" = [0.1, 0.2]", "f.toml").keys().size(), 2u);
+}
+
 TEST(Toml, KnowsWhereEveryKeyWasWritten) {
   const Config tree = parse_toml("a = 1\n\n[t]\nb = [1,\n 2]\n", "x.toml");
   EXPECT_EQ(tree.find("a")->origin(), "x.toml:1");

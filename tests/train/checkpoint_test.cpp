@@ -131,14 +131,28 @@ TEST(Checkpoint, ForgedHeadersCannotAskForMoreThanTheFileHolds) {
           R"({"name":"a","dtype":"float32","shape":["2"],"offset":0,"bytes":8})",
           R"({"name":"a","dtype":"float32","shape":[2.5],"offset":0,"bytes":8})",
           R"({"name":3})",
+          R"({"name":"a","dtype":"float32","shape":[0,281474976710656,281474976710656],"offset":0,"bytes":0})",
+          R"({"name":"a","dtype":"float32","shape":[2],"offset":0,"bytes":1e300})",
+          R"({"name":"a","dtype":"float32","shape":[2],"offset":-1.5,"bytes":8})",
       }) {
     spill(path, forged(tensors(bad), 8));
     EXPECT_NE(failure(path).find("corrupt checkpoint"), std::string::npos) << bad;
   }
-  for (const char* bad : {"", "[]", "{", "null", R"({"step":"x","notes":[],"tensors":[]})"}) {
+  for (const char* bad : {"", "[]", "{", "null", R"({"step":"x","notes":[],"tensors":[]})",
+                          R"({"step":1e300,"notes":[],"tensors":[]})"}) {
     spill(path, forged(bad, 8));
     EXPECT_NE(failure(path).find("corrupt checkpoint"), std::string::npos) << bad;
   }
+}
+
+// Reading a bool that is neither 0 nor 1 is undefined.
+TEST(Checkpoint, ForgedBoolsBecomeTrue) {
+  const ScratchDirectory scratch;
+  const std::string path = scratch.path() + "/a.pt";
+  spill(path,
+        forged(R"({"step":1,"notes":[],"tensors":[{"name":"a","dtype":"bool","shape":[2],"offset":0,"bytes":2}]})", 2));
+  const Tensor flags = read_checkpoint(path).at("a");
+  EXPECT_EQ(static_cast<const unsigned char*>(flags.data_ptr())[1], 1);
 }
 
 TEST(Checkpoint, ForeignFilesAreRefused) {
