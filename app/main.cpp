@@ -97,6 +97,10 @@ int main(int argc, char** argv) {
     return fail(1, "memory: there is not enough");
   } catch (const c10::Error& error) {
     return fail(1, std::string("LibTorch: ") + error.what_without_backtrace());
+  } catch (const std::system_error& error) {
+    // Printing throws it where the stream takes no more.
+    if (std::ferror(stdout) != 0) return fail(1, "stdout: cannot be written: " + error.code().message());
+    return fail(1, std::string("unexpected: ") + error.what());
   } catch (const std::exception& error) {
     return fail(1, std::string("unexpected: ") + error.what());
   }

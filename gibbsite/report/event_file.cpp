@@ -9,14 +9,33 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <chrono>
 #include <cstring>
+#include <filesystem>
 
 namespace gibbsite {
 namespace {
 
 double wall_time() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+constexpr std::string_view kPrefix = "events.out.tfevents.";
+
+// Readers take the files of a folder in the order of their names, so a new one is never named before those that are there,
+// wherever the clock went.
+double later_than_all(const std::string& directory, double now) {
+  std::error_code error;
+  for (std::filesystem::directory_iterator at(directory, error), end; !error && at != end; at.increment(error)) {
+    const std::string name = at->path().filename().string();
+    std::uint64_t seconds = 0;
+    if (name.compare(0, kPrefix.size(), kPrefix) == 0 &&
+        std::from_chars(name.data() + kPrefix.size(), name.data() + name.size(), seconds).ec == std::errc() &&
+        seconds < 9'999'999'999)
+      now = std::max(now, static_cast<double>(seconds) + 1);
+  }
+  return now;
 }
 
 template <class T>
@@ -76,7 +95,8 @@ std::uint32_t crc32c(std::string_view bytes) {
 EventFile::EventFile(const std::string& directory, std::int64_t first_step) {
   std::array<char, 256> host{};
   ::gethostname(host.data(), host.size() - 1);
-  path_ = fmt::format("{}/events.out.tfevents.{:010.0f}.{}.{}", directory, wall_time(), host.data(), ::getpid());
+  path_ = fmt::format("{}/{}{:010.0f}.{}.{}", directory, kPrefix, later_than_all(directory, wall_time()), host.data(),
+                      ::getpid());
   file_ = ::open(path_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
   if (file_ < 0) throw WorkError(path_, fmt::format("cannot write: {}", std::strerror(errno)));
   send(0, kVersion, "brain.Event:2");
@@ -86,7 +106,8 @@ EventFile::EventFile(const std::string& directory, std::int64_t first_step) {
 EventFile::~EventFile() { ::close(file_); }
 
 void EventFile::send(std::int64_t step, int number, const std::string& message) {
-  const std::string bytes = record(field(1, wall_time()) + field(2, step) + field(number, message));
+  last_time_ = std::max(last_time_, wall_time());
+  const std::string bytes = record(field(1, last_time_) + field(2, step) + field(number, message));
   std::string_view left = bytes;
   while (!left.empty()) {
     const ssize_t n = ::write(file_, left.data(), left.size());

@@ -21,7 +21,7 @@ namespace gibbsite {
 class EventFile : public MetricWriter {
  public:
   /// A new file events.out.tfevents.<seconds>.<host>.<process> in the directory. `first_step`: of a run that goes on, the first
-  /// step it makes again; 0 for a new run. Throws WorkError, here and below, where the file cannot be written.
+  /// step it makes again; 0 for a new run. Its name comes after those of the files that are there. Throws WorkError, here and below, where the file cannot be written.
   EventFile(const std::string& directory, std::int64_t first_step);
   ~EventFile() override;
   EventFile(const EventFile&) = delete;
@@ -40,6 +40,7 @@ class EventFile : public MetricWriter {
  private:
   std::string path_;
   int file_ = -1;
+  double last_time_ = 0;  ///< of the last event: times never go back, whatever the clock does
 
   void send(std::int64_t step, int field, const std::string& message);
 };

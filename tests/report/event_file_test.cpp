@@ -171,5 +171,15 @@ TEST_F(Events, ARunThatGoesOnSaysFromWhere) {
   EXPECT_THROW(EventFile("/proc/nowhere", 0), WorkError);
 }
 
+// A clock that went backwards between two parts of a run leaves a file of the future.
+TEST_F(Events, NamesFollowEachOtherWhateverTheClockDoes) {
+  const std::string future = folder_ + "/events.out.tfevents.4102444800.host.1";
+  write_file(future, "");
+  const std::string first = EventFile(folder_, 0).path();
+  EXPECT_GT(first, future);
+  EXPECT_NE(first.find("tfevents.4102444801."), std::string::npos) << first;
+  EXPECT_GT(EventFile(folder_, 20).path(), first);
+}
+
 }  // namespace
 }  // namespace gibbsite
