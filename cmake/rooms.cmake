@@ -26,6 +26,13 @@ add_library(gibbsite_pch OBJECT "${PROJECT_BINARY_DIR}/generated/pch.cpp")
 target_link_libraries(gibbsite_pch PRIVATE gibbsite_options)
 target_precompile_headers(gibbsite_pch PRIVATE <torch/types.h> <torch/nn/module.h> <fmt/format.h>)
 
+# report.html is one file: its style sheet and script are built into the program.
+set(page "${PROJECT_SOURCE_DIR}/gibbsite/report/page")
+file(READ "${page}.css" page_css)
+file(READ "${page}.js" page_js)
+configure_file("${page}.cpp.in" "${PROJECT_BINARY_DIR}/generated/page.cpp" @ONLY)
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${page}.css" "${page}.js")
+
 # The commit is read at build time, so that --version never lies about the tree.
 add_custom_target(gibbsite_commit
   COMMAND ${CMAKE_COMMAND} -DSOURCE=${PROJECT_SOURCE_DIR} -DVERSION=${PROJECT_VERSION} -DOUTPUT=${PROJECT_BINARY_DIR}/generated/gibbsite/core/commit.h -P ${PROJECT_SOURCE_DIR}/cmake/commit.cmake
@@ -36,6 +43,9 @@ set(GIBBSITE_OBJECTS "")
 set(previous "")
 foreach(room IN LISTS GIBBSITE_ROOMS)
   file(GLOB sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/gibbsite/${room}/*.cpp")
+  if(room STREQUAL "report")
+    list(APPEND sources "${PROJECT_BINARY_DIR}/generated/page.cpp")
+  endif()
   if(sources)
     add_library(gibbsite_${room} OBJECT ${sources})
     target_link_libraries(gibbsite_${room} PUBLIC gibbsite_options)

@@ -7,4 +7,4 @@ packages_build="libtorch-dev libopenblas0-openmp build-essential cmake ninja-bui
   python3-dev python3-numpy python3-torch pybind11-dev python3-pytest"
 packages_run="gnuplot-nox fonts-dejavu-core"
 packages_fuzz="clang libclang-rt-dev"
-packages_deep="clang-format clang-tidy"
+packages_deep="clang-format clang-tidy chromium chromium-driver"

@@ -4,18 +4,21 @@
 #include <gibbsite/core/file.h>
 #include <openssl/evp.h>
 
-#include <array>
-
 namespace gibbsite {
 
-std::string sha256_of_file(const std::string& path) {
-  const std::string content = read_file(path);
-  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
+std::string sha256(std::string_view bytes) {
+  std::string digest(EVP_MAX_MD_SIZE, '\0');
   unsigned int size = 0;
-  if (EVP_Digest(content.data(), content.size(), digest.data(), &size, EVP_sha256(), nullptr) != 1)
-    throw WorkError(path, "its SHA-256 cannot be computed");
+  if (EVP_Digest(bytes.data(), bytes.size(), reinterpret_cast<unsigned char*>(digest.data()), &size, EVP_sha256(),
+                 nullptr) != 1)
+    throw WorkError("SHA-256", "cannot be computed");
+  digest.resize(size);
+  return digest;
+}
+
+std::string sha256_of_file(const std::string& path) {
   std::string text;
-  for (unsigned int i = 0; i < size; ++i) text += fmt::format("{:02x}", digest[i]);
+  for (const char byte : sha256(read_file(path))) text += fmt::format("{:02x}", static_cast<unsigned char>(byte));
   return text;
 }
 

@@ -260,8 +260,7 @@ class BiasVariance {
   void draw(const char* file, const char* title, const char* axis, const std::map<std::string, Curve>& curves) {
     CurvePlot plot{title, "epsilon", axis, true, true, {}};
     for (const auto& entry : curves) plot.curves.push_back(entry.second);
-    const std::string path = fmt::format("{}/{}.png", context_.directory, file);
-    if (Plotter(*ports_.logger).curves(path, plot)) outcome_.pictures.push_back(read_picture(path, title));
+    add_plot(outcome_, context_, ports_, file, plot);
   }
 };
 

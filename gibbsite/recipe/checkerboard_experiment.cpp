@@ -206,9 +206,7 @@ class Runner {
                                              seeds == 1 ? "" : "s"));
       plot.curves.push_back(curve);
     }
-    const std::string path = fmt::format("{}/log-likelihood.png", context_.directory);
-    if (!plot.curves.empty() && Plotter(*ports_.logger).curves(path, plot))
-      outcome_.pictures.push_back(read_picture(path, plot.title));
+    if (!plot.curves.empty()) add_plot(outcome_, context_, ports_, "log-likelihood", plot);
   }
 };
 

@@ -131,8 +131,7 @@ class ContrastiveStep {
     if (figure) {
       CurvePlot plot{
           "one run of cd-1-cv at 1e-3, Hyvärinen's scale", "step", "loss", false, false, {tracked, validation, exact}};
-      const std::string path = context_.directory + "/tracking.png";
-      if (Plotter(*ports_.logger).curves(path, plot)) outcome_.pictures.push_back(read_picture(path, plot.title));
+      add_plot(outcome_, context_, ports_, "tracking", plot);
     }
     return parts;
   }

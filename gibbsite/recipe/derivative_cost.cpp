@@ -201,12 +201,9 @@ ExperimentOutcome reproduce_derivative_cost(const ExperimentContext& context, co
   errors.curves = {{"jet, float64", orders, jet_error64, {}},
                    {"jet, float32", orders, jet_error32, {}},
                    {"finite difference at its best epsilon, float64", orders, best_error, {}}};
-  Plotter plotter(*ports.logger);
-  const std::pair<const char*, const CurvePlot*> plots[] = {{"time", &time}, {"memory", &memory}, {"error", &errors}};
-  for (const auto& [name, plot] : plots) {
-    const std::string path = fmt::format("{}/{}.png", context.directory, name);
-    if (plotter.curves(path, *plot)) outcome.pictures.push_back(read_picture(path, plot->title));
-  }
+  add_plot(outcome, context, ports, "time", time);
+  add_plot(outcome, context, ports, "memory", memory);
+  add_plot(outcome, context, ports, "error", errors);
   return outcome;
 }
 

@@ -315,11 +315,8 @@ class Runner {
       share.curves[0].x.push_back(delta);
       share.curves[0].y.push_back(1);
     }
-    Plotter plotter(*ports_.logger);
-    for (const auto& [name, plot] : {std::pair("divergence", value), std::pair("share", share)}) {
-      const std::string path = fmt::format("{}/{}-{}.png", context_.directory, name, dimension);
-      if (plotter.curves(path, plot)) outcome_.pictures.push_back(read_picture(path, plot.title));
-    }
+    add_plot(outcome_, context_, ports_, fmt::format("divergence-{}", dimension), value);
+    add_plot(outcome_, context_, ports_, fmt::format("share-{}", dimension), share);
   }
 };
 

@@ -99,8 +99,10 @@ class FreyFace {
         for (const std::int64_t k : options_.trained_inner)
           for (const Point& point : points_at(l, k, options_.unroll))
             if (only_.empty() || only_ == point.slug) measure(point);
-    for (CurvePlot* plot : {&likelihood_, &loss_, &seconds_, &bytes_})
-      if (!plot->curves.empty()) outcome_.curves.push_back(std::move(*plot));
+    const std::pair<const char*, const CurvePlot*> plots[] = {
+        {"likelihood", &likelihood_}, {"loss", &loss_}, {"seconds", &seconds_}, {"bytes", &bytes_}};
+    for (const auto& [name, plot] : plots)
+      if (!plot->curves.empty()) add_plot(outcome_, context_, ports_, name, *plot);
     return outcome_;
   }
 

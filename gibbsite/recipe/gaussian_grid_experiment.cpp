@@ -104,9 +104,8 @@ class GaussianGridExperiment {
     DensityPlot plot;
     plot.panels = panels_;
     plot.color_high = panels_[0].values.max().item<double>();
-    const std::string path = fmt::format("{}/densities.png", context_.directory);
-    if (Plotter(*ports_.logger).densities(path, plot))
-      outcome_.pictures.push_back(read_picture(path, "densities of the data, the auto-encoder and the products"));
+    plot.title = "densities of the data, the auto-encoder and the products";
+    add_plot(outcome_, context_, ports_, "densities", plot);
     return std::move(outcome_);
   }
 

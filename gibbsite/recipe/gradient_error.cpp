@@ -121,9 +121,7 @@ class Comparison {
       measure(subject, stage, *parts, rows, plot);
     }
     context_.add(rows);
-    Plotter plotter(*ports_.logger);
-    const std::string path = fmt::format("{}/{}.png", context_.directory, subject.model);
-    if (plotter.curves(path, plot)) outcome_.pictures.push_back(read_picture(path, plot.title));
+    add_plot(outcome_, context_, ports_, subject.model, plot);
   }
 
   void measure(const Subject& subject, const std::string& stage, const Parts& parts, std::vector<Row>& rows,

@@ -136,17 +136,15 @@ class ManifoldDensity {
 
   void picture(const std::string& method, const Energy& energy, const Density& truth, double log_z,
                const Manifold& manifold) {
-    Plotter plotter(*ports_.logger);
-    const std::string path = fmt::format("{}/{}.png", context_.directory, method), name = subject_.name;
+    const std::string name = subject_.name;
     const EnergyFn f = scalar_function(energy).value;
     const auto model = [&](const Tensor& x) { return (-energies(f, x) - log_z).exp(); };
     const auto exact = [&](const Tensor& x) { return truth.log_density(x).detach().exp(); };
     if (name == "circle") {
       const Tensor x = manifold.cubature(360, 0).points;
-      CurvePlot plot{"density outside the unit circle", "x", "y", false, false, {}};
-      plot.points = false;
+      CurvePlot plot{method + ": density outside the unit circle", "x", "y", false, false, {}, false, true};
       plot.curves = {polar("circle", torch::zeros({360})), polar("true", exact(x)), polar(method, model(x))};
-      if (plotter.curves(path, plot)) outcome_.pictures.push_back(read_picture(path, method + ": " + plot.title));
+      add_plot(outcome_, context_, ports_, method, plot);
       return;
     }
     Tensor x, on;
@@ -188,7 +186,8 @@ class ManifoldDensity {
     DensityPlot plot;
     plot.panels = {panel("learned", model(flat)), panel("true", exact(flat))};
     plot.color_high = plot.panels[1].values.max().item<double>();
-    if (plotter.densities(path, plot)) outcome_.pictures.push_back(read_picture(path, method + " beside the truth"));
+    plot.title = method + " beside the truth";
+    add_plot(outcome_, context_, ports_, method, plot);
   }
 };
 

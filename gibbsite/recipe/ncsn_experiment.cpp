@@ -244,7 +244,7 @@ class Study {
     plot.x_label = "step";
     plot.y_label = "distance";
     plot.curves.push_back(std::move(curve));
-    outcome.curves.push_back(std::move(plot));
+    add_plot(outcome, context_, ports_, "quality", plot);
   }
 
  private:
@@ -361,7 +361,7 @@ class Study {
         }
       if (!curve.x.empty()) plot.curves.push_back(std::move(curve));
     }
-    if (!plot.curves.empty()) outcome.curves.push_back(std::move(plot));
+    if (!plot.curves.empty()) add_plot(outcome, context_, ports_, "training", plot);
   }
 };
 

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 #include <gibbsite/core/error.h>
+#include <gibbsite/core/file.h>
 #include <gibbsite/core/text.h>
 #include <gibbsite/recipe/bias_variance.h>
 #include <gibbsite/recipe/cebm_few_label.h>
@@ -24,9 +25,11 @@
 #include <gibbsite/recipe/ncsn_experiment.h>
 #include <gibbsite/recipe/nice_experiment.h>
 #include <gibbsite/recipe/out_of_distribution.h>
+#include <gibbsite/recipe/report.h>
 #include <gibbsite/recipe/reproduce.h>
 #include <gibbsite/recipe/score_bias.h>
 #include <gibbsite/recipe/smoke_ssm.h>
+#include <gibbsite/report/plot_data.h>
 
 #include <algorithm>
 #include <cmath>
@@ -121,6 +124,25 @@ std::vector<Row> rows_of_seed(const ExperimentContext& context, const std::strin
   return found;
 }
 
+void add_plot(ExperimentOutcome& outcome, const ExperimentContext& context, const Ports& ports, const std::string& name,
+              const CurvePlot& plot) {
+  const std::string file = context.directory + "/" + name;
+  const bool finite = std::any_of(plot.curves.begin(), plot.curves.end(), [](const Curve& curve) {
+    return std::any_of(curve.y.begin(), curve.y.end(), [](double y) { return std::isfinite(y); });
+  });
+  if (finite) Plotter(*ports.logger).curves(file + ".png", plot);
+  write_file(file + kPlotFile, json_text(plot));
+  outcome.curves.push_back(plot);
+}
+
+void add_plot(ExperimentOutcome& outcome, const ExperimentContext& context, const Ports& ports, const std::string& name,
+              const DensityPlot& plot) {
+  const std::string file = context.directory + "/" + name;
+  Plotter(*ports.logger).densities(file + ".png", plot);
+  write_file(file + kPlotFile, json_text(plot));
+  outcome.densities.push_back(plot);
+}
+
 ReproduceOutcome reproduce(const ReproduceRequest& request, const Ports& ports) {
   std::vector<std::string> names;
   for (const Experiment& experiment : experiment_table()) names.push_back(experiment.name);
@@ -185,13 +207,15 @@ ReproduceOutcome reproduce(const ReproduceRequest& request, const Ports& ports) 
     context.rows = [&] { return result.rows; };
     const ExperimentOutcome made = experiment->run(context, ports);
     outcome.summary = made.summary;
+    add_training(report, context.directory);
     report.pictures.insert(report.pictures.end(), made.pictures.begin(), made.pictures.end());
     report.curves.insert(report.curves.end(), made.curves.begin(), made.curves.end());
+    report.densities.insert(report.densities.end(), made.densities.begin(), made.densities.end());
   }
   write_result(file, result);
   write_table(outcome.directory + "/table.md", result);
   report.summary = outcome.summary;
-  report.tables = {summary_table(result)};
+  add_result(report, result);
   report.environment = named_strings(result.environment);
   write_html(outcome.directory + "/report.html", report);
   outcome.summary.push_back(fmt::format("report {}/report.html", outcome.directory));

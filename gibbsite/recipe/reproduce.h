@@ -39,7 +39,15 @@ struct ExperimentOutcome {
   std::vector<std::string> summary;  ///< lines for a person
   std::vector<Picture> pictures;
   std::vector<CurvePlot> curves;
+  std::vector<DensityPlot> densities;
 };
+
+/// A plot for the report, and in this seed's directory as <name>.png (where gnuplot is there) and <name>.plot.json, from which
+/// `gibbsite report` draws it again.
+void add_plot(ExperimentOutcome& outcome, const ExperimentContext& context, const Ports& ports, const std::string& name,
+              const CurvePlot& plot);
+void add_plot(ExperimentOutcome& outcome, const ExperimentContext& context, const Ports& ports, const std::string& name,
+              const DensityPlot& plot);
 
 struct Experiment {
   std::string name, summary, paper;

@@ -18,6 +18,7 @@
 #include <torch/types.h>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -262,22 +263,18 @@ std::int64_t draws_so_far(StateStore& states, const ChainOptions& options) {
   return done.defined() ? std::max<std::int64_t>(0, done.item<std::int64_t>() - options.burn_in) / options.thin : 0;
 }
 
-void write_picture(const std::string& path, const Tensor& x, const Parts& parts, Logger& logger) {
-  Tensor images = x;
-  if (images.dim() == 3 || images.dim() == 4) {
-    images = images.to(torch::kDouble);
-    const StoredTransforms& stored = parts.transforms;
-    if (stored.value_high > stored.value_low)
-      images = (images - stored.value_low) / (stored.value_high - stored.value_low);
-    write_image_grid(path, images);
-    return;
-  }
-  if (x.dim() != 2 || x.size(1) != 2)
-    throw RequestError(path, "only images and points of the plane have a picture", "write .npy or .csv");
+Tensor unit_range(const Tensor& images, const StoredTransforms& transforms) {
+  const Tensor x = images.to(torch::kDouble);
+  const double extent = transforms.value_high - transforms.value_low;
+  return extent > 0 ? (x - transforms.value_low) / extent : x;
+}
+
+DensityPanel histogram(const Tensor& x, const std::string& title) {
   const Tensor points = x.to(torch::kDouble).cpu();
-  constexpr std::int64_t kBins = 100;
+  // Few points in many cells are specks.
+  const auto bins = static_cast<std::int64_t>(std::clamp(std::sqrt(static_cast<double>(points.size(0))), 20.0, 100.0));
   DensityPanel panel;
-  panel.title = fmt::format("{} samples", x.size(0));
+  panel.title = title;
   // One point, or points on a line, still need a box around them.
   const Tensor low = std::get<0>(points.min(0));
   const Tensor extent = std::get<0>(points.max(0)) - low;
@@ -286,14 +283,24 @@ void write_picture(const std::string& path, const Tensor& x, const Parts& parts,
   panel.x_high = high[0].item<double>();
   panel.y_low = low[1].item<double>();
   panel.y_high = high[1].item<double>();
-  const Tensor cell = ((points - low) / (high - low) * kBins).floor().clamp(0, kBins - 1).to(torch::kLong);
-  const Tensor area = (high - low).prod() / (kBins * kBins);
-  panel.values = torch::bincount(cell.select(1, 1) * kBins + cell.select(1, 0), {}, kBins * kBins)
-                     .view({kBins, kBins})
+  const Tensor cell = ((points - low) / (high - low) * bins).floor().clamp(0, bins - 1).to(torch::kLong);
+  const Tensor area = (high - low).prod() / (bins * bins);
+  panel.values = torch::bincount(cell.select(1, 1) * bins + cell.select(1, 0), {}, bins * bins)
+                     .view({bins, bins})
                      .to(torch::kDouble) /
-                 (area * x.size(0));
+                 (area * points.size(0));
+  return panel;
+}
+
+void write_picture(const std::string& path, const Tensor& x, const Parts& parts, Logger& logger) {
+  if (x.dim() == 3 || x.dim() == 4) {
+    write_image_grid(path, unit_range(x, parts.transforms));
+    return;
+  }
+  if (x.dim() != 2 || x.size(1) != 2)
+    throw RequestError(path, "only images and points of the plane have a picture", "write .npy or .csv");
   DensityPlot plot;
-  plot.panels.push_back(std::move(panel));
+  plot.panels.push_back(histogram(x, fmt::format("{} samples", x.size(0))));
   if (!Plotter(logger).densities(path, plot)) throw WorkError(path, "gnuplot is missing, so no picture was drawn");
 }
 

@@ -4,6 +4,7 @@
 #include <gibbsite/core/ports.h>
 #include <gibbsite/recipe/build.h>
 #include <gibbsite/recipe/conditional.h>
+#include <gibbsite/report/plot.h>
 
 #include <optional>
 #include <string>
@@ -62,6 +63,12 @@ SampleOutcome sample_run(const SampleRequest& request, const Ports& ports);
 
 /// How many draws chains had written when their state was kept; 0 where none is.
 std::int64_t draws_so_far(StateStore& states, const ChainOptions& options);
+
+/// Images in original units as numbers from 0 to 1, by the known range of their values; unchanged where there is none.
+Tensor unit_range(const Tensor& images, const StoredTransforms& transforms);
+
+/// A histogram of points [n, 2] of the plane, as a density.
+DensityPanel histogram(const Tensor& points, const std::string& title);
 
 /// A picture of points in original units: a grid of images, or a histogram in the plane. Throws RequestError for other
 /// events, WorkError if it cannot be written.

@@ -285,7 +285,7 @@ struct Series {
 class Runner {
  public:
   Runner(const ExperimentContext& context, const Ports& ports)
-      : context_(context), ports_(ports), rng_(context.seed, "bias"), plotter_(*ports.logger) {
+      : context_(context), ports_(ports), rng_(context.seed, "bias") {
     std::vector<std::string> set = context.set;
     settings_ = take_experiment_options(set, settings_of(context.scale));
     if (!set.empty()) throw RequestError("--set", fmt::format("'{}' is no setting of vages/bias", set.front()));
@@ -307,7 +307,6 @@ class Runner {
   const Ports& ports_;
   Settings settings_;
   Rng rng_;
-  Plotter plotter_;
   ExperimentOutcome outcome_;
 
   // Means over v of divergences and closed forms at one δ.
@@ -459,8 +458,7 @@ class Runner {
       plot.curves.push_back(points[k]);
       plot.curves.push_back(lines[k]);
     }
-    const std::string path = fmt::format("{}/{}.png", context_.directory, subject.slug);
-    if (plotter_.curves(path, plot)) outcome_.pictures.push_back(read_picture(path, plot.title));
+    add_plot(outcome_, context_, ports_, subject.slug, plot);
   }
 };
 

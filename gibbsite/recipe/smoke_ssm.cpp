@@ -110,9 +110,8 @@ ExperimentOutcome reproduce_smoke_ssm(const ExperimentContext& context, const Po
   plot.panels = {panel("learned", energy, integral.log_z),
                  panel(
                      "true", [&](const Tensor& x) { return -truth.log_density(x); }, 0)};
-  const std::string picture = context.directory + "/density.png";
-  if (Plotter(*ports.logger).densities(picture, plot))
-    outcome.pictures.push_back(read_picture(picture, "Learned density beside the true one"));
+  plot.title = "Learned density beside the true one";
+  add_plot(outcome, context, ports, "density", plot);
   return outcome;
 }
 

@@ -1,208 +1,67 @@
 #include <fmt/format.h>
+#include <gibbsite/core/digest.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/core/file.h>
+#include <gibbsite/report/chart.h>
 #include <gibbsite/report/html.h>
+#include <gibbsite/report/page.h>
+#include <gibbsite/report/plot_data.h>
 
 #include <algorithm>
-#include <cmath>
-#include <set>
+#include <cstdlib>
 
 namespace gibbsite {
 namespace {
 
-std::string escaped(const std::string& text) {
-  std::string result;
-  for (const char c : text) {
-    switch (c) {
-      case '&': result += "&amp;"; break;
-      case '<': result += "&lt;"; break;
-      case '>': result += "&gt;"; break;
-      case '"': result += "&quot;"; break;
-      case '\'': result += "&#39;"; break;
-      default: result += c;
-    }
-  }
-  return result;
-}
-
-std::string base64(const std::string& bytes) {
-  static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string result;
-  result.reserve((bytes.size() + 2) / 3 * 4);
-  for (std::size_t i = 0; i < bytes.size(); i += 3) {
-    std::uint32_t word = 0;
-    for (std::size_t k = 0; k < 3; ++k) {
-      word = word << 8 | (i + k < bytes.size() ? static_cast<unsigned char>(bytes[i + k]) : 0u);
-    }
-    for (std::size_t k = 0; k < 4; ++k) {
-      result += i + k <= bytes.size() ? digits[word >> (18 - 6 * k) & 63] : '=';
-    }
-  }
-  return result;
-}
-
-const char* const style = R"(
-:root { color-scheme: light dark; --back: #ffffff; --text: #1d2129; --soft: #5c6470; --line: #d9dde3; --panel: #f5f6f8;
-  --c0: #0072b2; --c1: #c24e00; --c2: #00805e; --c3: #b0568a; --c4: #a87400; --c5: #2a86c4; }
-@media (prefers-color-scheme: dark) {
-  :root { --back: #15181d; --text: #e4e7ec; --soft: #9aa3af; --line: #333a44; --panel: #1d2127;
-    --c0: #56b4e9; --c1: #ff8c42; --c2: #2ec4a0; --c3: #e39ac4; --c4: #f0b429; --c5: #8ecbff; } }
-body { margin: 0 auto; max-width: 62rem; padding: 1.5rem; background: var(--back); color: var(--text);
-  font: 16px/1.5 system-ui, sans-serif; }
-h1 { font-size: 1.6rem; margin: 0 0 .6rem; } h2 { font-size: 1.15rem; margin: 2rem 0 .6rem; }
-pre { background: var(--panel); border: 1px solid var(--line); border-radius: 6px; padding: .8rem 1rem; white-space: pre-wrap; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .92rem; } caption { text-align: left; color: var(--soft); padding: .3rem 0; }
-th, td { padding: .3rem .7rem; border-bottom: 1px solid var(--line); text-align: left; }
-th { border-bottom-width: 2px; } .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-figure { margin: 1rem 0; } figcaption { color: var(--soft); font-size: .92rem; }
-img { max-width: 100%; height: auto; background: #fff; border: 1px solid var(--line); border-radius: 6px; }
-img.pixels { image-rendering: pixelated; }
-svg { width: 100%; height: auto; max-width: 48rem; } svg text { fill: var(--soft); font-size: 12px; }
-.axis { stroke: var(--soft); fill: none; } .tick { stroke: var(--line); fill: none; }
-.curve { fill: none; stroke-width: 1.8; } .bar { stroke-width: 1; }
-)";
-
+// A number, alone or with an error after it; or none.
 bool looks_numeric(const std::string& text) {
-  return !text.empty() && (std::isdigit(static_cast<unsigned char>(text[0])) || text[0] == '-' || text == "–");
+  if (text.empty() || text == "–") return true;
+  char* end = nullptr;
+  std::strtod(text.c_str(), &end);
+  return end != text.c_str() && (*end == '\0' || *end == ' ');
 }
 
 std::string table_html(const TextTable& table) {
-  std::string html = "<div class=\"wide\"><table>";
-  if (!table.title.empty()) html += fmt::format("<caption>{}</caption>", escaped(table.title));
+  std::string html = "<div class=\"wide\" tabindex=\"0\"><table>\n";
+  if (!table.title.empty()) html += fmt::format("<caption>{}</caption>\n", html_escaped(table.title));
   std::vector<bool> numeric(table.head.size(), !table.body.empty());
-  for (const auto& row : table.body) {
-    for (std::size_t i = 0; i < row.size() && i < numeric.size(); ++i) {
-      if (!row[i].empty() && !looks_numeric(row[i])) numeric[i] = false;
-    }
-  }
-  const auto cells = [&](const std::vector<std::string>& row, const char* tag) {
+  for (const auto& row : table.body)
+    for (std::size_t i = 0; i < row.size() && i < numeric.size(); ++i)
+      if (!looks_numeric(row[i])) numeric[i] = false;
+  const auto cells = [&](const std::vector<std::string>& row, const char* open, const char* close) {
     html += "<tr>";
-    for (std::size_t i = 0; i < row.size(); ++i) {
-      html += fmt::format("<{}{}>{}</{}>", tag, i < numeric.size() && numeric[i] ? " class=\"number\"" : "",
-                          escaped(row[i]), tag);
-    }
+    for (std::size_t i = 0; i < row.size(); ++i)
+      html += fmt::format("<{}{}>{}</{}>", open, i < numeric.size() && numeric[i] ? " class=\"number\"" : "",
+                          html_escaped(row[i]), close);
     html += "</tr>\n";
   };
   html += "<thead>";
-  cells(table.head, "th");
+  cells(table.head, "th scope=\"col\"", "th");
   html += "</thead>\n<tbody>\n";
-  for (const auto& row : table.body) cells(row, "td");
-  return html + "</tbody></table></div>\n";
+  for (const auto& row : table.body) cells(row, "td", "td");
+  return html + "</tbody>\n</table></div>\n";
 }
 
-// One axis of a plot: maps values, in logarithms if asked, to pixels.
-struct Axis {
-  bool logarithmic = false;
-  double low = HUGE_VAL, high = -HUGE_VAL;
-  double from = 0, to = 1;  // pixels
-
-  double coordinate(double value) const { return logarithmic ? std::log10(value) : value; }
-  bool holds(double value) const { return std::isfinite(value) && (!logarithmic || value > 0); }
-  void include(double value) {
-    if (!holds(value)) return;
-    low = std::min(low, coordinate(value));
-    high = std::max(high, coordinate(value));
-  }
-  void widen(double share) {
-    if (high <= low) {
-      low -= 0.5;
-      high += 0.5;
-    }
-    const double margin = share * (high - low);
-    low -= margin;
-    high += margin;
-  }
-  double pixel(double value) const { return from + (coordinate(value) - low) / (high - low) * (to - from); }
-  std::vector<double> ticks() const {
-    std::vector<double> result;
-    if (logarithmic && high - low >= 1) {
-      const double step = std::ceil((high - low) / 6);
-      for (double decade = std::ceil(low); decade <= high; decade += step) result.push_back(std::pow(10, decade));
-      return result;
-    }
-    double step = std::pow(10, std::floor(std::log10((high - low) / 4)));
-    for (const double factor : {2.0, 2.5, 2.0}) {
-      if ((high - low) / step > 7) step *= factor;
-    }
-    for (double value = std::ceil(low / step) * step; value <= high; value += step) {
-      result.push_back(logarithmic ? std::pow(10, value) : std::abs(value) < step / 1e6 ? 0 : value);
-    }
-    return result;
-  }
-};
-
-std::string svg(const CurvePlot& plot) {
-  const double width = 760, height = 360, left = 76, right = 20, top = 16, bottom = 52;
-  Axis x, y;
-  x.logarithmic = plot.log_x, y.logarithmic = plot.log_y;
-  x.from = left, x.to = width - right, y.from = height - bottom, y.to = top;
-  for (const Curve& curve : plot.curves) {
-    for (std::size_t i = 0; i < std::min(curve.x.size(), curve.y.size()); ++i) {
-      if (!x.holds(curve.x[i]) || !y.holds(curve.y[i])) continue;
-      x.include(curve.x[i]);
-      y.include(curve.y[i]);
-      if (i < curve.error.size() && std::isfinite(curve.error[i])) {
-        y.include(curve.y[i] + curve.error[i]);
-        y.include(curve.y[i] - curve.error[i]);
-      }
-    }
-  }
-  if (x.low > x.high) return "<p>(no finite points)</p>\n";
-  x.widen(0.01);
-  y.widen(0.05);
-
-  std::string html =
-      fmt::format("<svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}\">\n", width, height, escaped(plot.title));
-  for (const double tick : x.ticks()) {
-    html += fmt::format(
-        "<path class=\"tick\" d=\"M{0:.1f} {1}V{2}\"/><text x=\"{0:.1f}\" y=\"{3}\" "
-        "text-anchor=\"middle\">{4:.4g}</text>\n",
-        x.pixel(tick), y.from, y.to, y.from + 18, tick);
-  }
-  for (const double tick : y.ticks()) {
-    html += fmt::format(
-        "<path class=\"tick\" d=\"M{0} {1:.1f}H{2}\"/><text x=\"{3}\" y=\"{4:.1f}\" "
-        "text-anchor=\"end\">{5:.4g}</text>\n",
-        x.from, y.pixel(tick), x.to, x.from - 8, y.pixel(tick) + 4, tick);
-  }
-  html += fmt::format("<path class=\"axis\" d=\"M{0} {1}V{2}H{3}\"/>\n", x.from, y.to, y.from, x.to);
-  html += fmt::format("<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">{}</text>\n", (x.from + x.to) / 2, height - 12,
-                      escaped(plot.x_label));
-  html += fmt::format("<text transform=\"translate(16 {}) rotate(-90)\" text-anchor=\"middle\">{}</text>\n",
-                      (y.from + y.to) / 2, escaped(plot.y_label));
-  std::size_t index = 0;
-  for (const Curve& curve : plot.curves) {
-    const std::string color = fmt::format("var(--c{})", index % 6);
-    std::string path;
-    bool pen_down = false;
-    for (std::size_t i = 0; i < std::min(curve.x.size(), curve.y.size()); ++i) {
-      if (!x.holds(curve.x[i]) || !y.holds(curve.y[i])) {
-        pen_down = false;
-        continue;
-      }
-      const double px = x.pixel(curve.x[i]), py = y.pixel(curve.y[i]);
-      path += fmt::format("{}{:.1f} {:.1f}", pen_down ? "L" : "M", px, py);
-      pen_down = true;
-      if (i < curve.error.size() && y.holds(curve.y[i] - curve.error[i]) && y.holds(curve.y[i] + curve.error[i])) {
-        html += fmt::format("<path class=\"bar\" stroke=\"{}\" d=\"M{:.1f} {:.1f}V{:.1f}\"/>\n", color, px,
-                            y.pixel(curve.y[i] - curve.error[i]), y.pixel(curve.y[i] + curve.error[i]));
-      }
-      if ((plot.points && curve.marks) || !curve.line)
-        html += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"3\" fill=\"{}\"/>\n", px, py, color);
-    }
-    if (curve.line) html += fmt::format("<path class=\"curve\" stroke=\"{}\" d=\"{}\"/>\n", color, path);
-    ++index;
-  }
-  html += "</svg>\n";
+std::string figure_html(const CurvePlot& plot, std::size_t index) {
+  std::string html = fmt::format("<figure class=\"plot\"><figcaption>{}</figcaption>\n{}", html_escaped(plot.title),
+                                 chart_html(plot, index));
   if (plot.curves.size() > 1) {
-    html += "<figcaption>";
-    for (std::size_t i = 0; i < plot.curves.size(); ++i) {
-      html += fmt::format("<span style=\"color:var(--c{})\">■</span> {} &nbsp; ", i % 6, escaped(plot.curves[i].label));
-    }
-    html += "</figcaption>\n";
+    html += "<p class=\"keys\">";
+    for (std::size_t i = 0; i < plot.curves.size(); ++i)
+      html += fmt::format("<button type=\"button\" class=\"key s{}\" disabled><span></span>{}</button> ", i % 12,
+                          html_escaped(plot.curves[i].label));
+    html += "</p>\n";
   }
-  return html;
+  return html + "</figure>\n";
+}
+
+std::string figure_html(const DensityPlot& plot, std::size_t index) {
+  std::string html = fmt::format("<figure class=\"maps\"><figcaption>{}</figcaption>\n<div class=\"panels\">\n",
+                                 html_escaped(plot.title));
+  for (std::size_t panel = 0; panel < plot.panels.size(); ++panel)
+    html += fmt::format("<div class=\"panel plot\"><p class=\"name\">{}</p>\n{}</div>\n",
+                        html_escaped(plot.panels[panel].title), chart_html(plot, index, panel));
+  return html + "</div>\n" + color_scale_html(plot) + "</figure>\n";
 }
 
 const char png_signature[] = "\x89PNG\r\n\x1a\n";
@@ -214,6 +73,47 @@ std::uint32_t png_width(const std::string& png) {
   return width;
 }
 
+std::string figure_html(const Picture& picture) {
+  constexpr std::uint32_t kWide = 400;
+  const std::uint32_t width = std::max<std::uint32_t>(png_width(picture.png), 1);
+  // Small pictures are grids of pixels: whole multiples, which smoothing would blur.
+  const std::uint32_t factor = std::max<std::uint32_t>(kWide / width, 1);
+  return fmt::format(
+      "<figure class=\"picture\"><img{} width=\"{}\" alt=\"{}\" src=\"data:image/png;base64,{}\">"
+      "<figcaption>{}</figcaption></figure>\n",
+      width < kWide ? " class=\"pixels\"" : "", factor * width, html_escaped(picture.caption), base64(picture.png),
+      html_escaped(picture.caption));
+}
+
+// Inside <script> only "<" could end the element or open a comment.
+std::string script_safe(const std::string& json) {
+  std::string result;
+  for (const char c : json) result += c == '<' ? "\\u003c" : std::string(1, c);
+  return result;
+}
+
+std::string source_hash(const std::string& source) { return "'sha256-" + base64(sha256(source)) + "'"; }
+
+// A section with a link to it where it has content.
+struct Page {
+  std::string links, body;
+
+  void section(const char* id, const char* name, const std::string& content) {
+    if (content.empty()) return;
+    links += fmt::format("<a href=\"#{}\">{}</a> ", id, name);
+    body +=
+        fmt::format("<section id=\"{0}\" aria-labelledby=\"{0}-name\">\n<h2 id=\"{0}-name\">{1}</h2>\n{2}</section>\n",
+                    id, name, content);
+  }
+};
+
+template <class Part>
+std::string joined(const std::vector<Part>& parts, std::string (*html)(const Part&)) {
+  std::string result;
+  for (const Part& part : parts) result += html(part);
+  return result;
+}
+
 }  // namespace
 
 Picture read_picture(const std::string& path, const std::string& caption) {
@@ -222,40 +122,63 @@ Picture read_picture(const std::string& path, const std::string& caption) {
   return picture;
 }
 
+void add_result(Report& report, const Result& result) {
+  TextTable published = published_table(result);
+  if (!published.body.empty()) report.comparisons.push_back(std::move(published));
+  report.tables.push_back(summary_table(result));
+}
+
 std::string html_text(const Report& report) {
+  Page page;
+  std::string data = "{\"plots\":[", densities, curves, summary, environment;
+  std::size_t index = 0;
+  const auto add = [&](const auto& plot, std::string& section) {
+    section += figure_html(plot, index);
+    data += (index++ > 0 ? ",\n" : "") + json_text(plot);
+  };
+  for (const DensityPlot& plot : report.densities) add(plot, densities);
+  for (const CurvePlot& plot : report.curves) add(plot, curves);
+  data += "]}";
+  for (const std::string& line : report.summary) summary += html_escaped(line) + "\n";
+  if (!summary.empty()) page.body += "<pre class=\"summary\">" + summary + "</pre>\n";
+  if (!report.comparisons.empty())
+    page.section(
+        "comparison", "Beside published numbers",
+        "<p>Published numbers are of the papers' own settings and machines; the page of the experiment says what "
+        "differs here. Differences are ours less published.</p>\n" +
+            joined(report.comparisons, table_html));
+  page.section("densities", "Densities", densities);
+  page.section("curves", "Curves", curves.empty() ? "" : "<div class=\"curves\">\n" + curves + "</div>\n");
+  const std::string pictures = joined(report.pictures, static_cast<std::string (*)(const Picture&)>(figure_html));
+  page.section("pictures", "Pictures", pictures.empty() ? "" : "<div class=\"pictures\">\n" + pictures + "</div>\n");
+  page.section("results", "Results", joined(report.tables, table_html));
+  std::string settings;
+  for (const TextTable& table : report.settings) {
+    TextTable inner = table;
+    inner.title.clear();
+    settings +=
+        fmt::format("<details><summary>{}</summary>\n{}</details>\n", html_escaped(table.title), table_html(inner));
+  }
+  page.section("settings", "Settings", settings);
+  for (const auto& [name, value] : report.environment)
+    environment +=
+        fmt::format("<tr><th scope=\"row\">{}</th><td>{}</td></tr>\n", html_escaped(name), html_escaped(value));
+  if (!environment.empty())
+    environment = "<div class=\"wide\" tabindex=\"0\"><table>\n" + environment + "</table></div>\n";
+  page.section("environment", "Environment", environment);
+
   std::string html = fmt::format(
       "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src {}; "
+      "script-src {}; base-uri 'none'; form-action 'none'\">\n"
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src "
-      "'unsafe-inline'\">\n<title>{}</title>\n<style>{}</style>\n</head>\n<body>\n<h1>{}</h1>\n",
-      escaped(report.title), style, escaped(report.title));
-  if (!report.summary.empty()) {
-    html += "<pre>";
-    for (std::size_t i = 0; i < report.summary.size(); ++i) html += (i ? "\n" : "") + escaped(report.summary[i]);
-    html += "</pre>\n";
-  }
-  if (!report.pictures.empty()) html += "<h2>Pictures</h2>\n";
-  for (const Picture& picture : report.pictures) {
-    // Small pictures are pixel grids, which smoothing would blur when the page is enlarged.
-    html +=
-        fmt::format("<figure><img{} alt=\"{}\" src=\"data:image/png;base64,{}\"><figcaption>{}</figcaption></figure>\n",
-                    png_width(picture.png) < 400 ? " class=\"pixels\"" : "", escaped(picture.caption),
-                    base64(picture.png), escaped(picture.caption));
-  }
-  if (!report.tables.empty()) html += "<h2>Results</h2>\n";
-  for (const TextTable& table : report.tables) html += table_html(table);
-  if (!report.curves.empty()) html += "<h2>Curves</h2>\n";
-  for (const CurvePlot& plot : report.curves) {
-    html += fmt::format("<figure><strong>{}</strong>\n{}</figure>\n", escaped(plot.title), svg(plot));
-  }
-  if (!report.environment.empty()) {
-    html += "<h2>Environment</h2>\n<table>\n";
-    for (const auto& [name, value] : report.environment) {
-      html += fmt::format("<tr><th>{}</th><td>{}</td></tr>\n", escaped(name), escaped(value));
-    }
-    html += "</table>\n";
-  }
-  return html + "</body>\n</html>\n";
+      "<meta name=\"color-scheme\" content=\"light dark\">\n<title>{}</title>\n",
+      source_hash(page_style), source_hash(page_script), html_escaped(report.title));
+  html += "<style>" + page_style + "</style>\n</head>\n<body>\n";
+  html += fmt::format("<header>\n<h1>{}</h1>\n<nav aria-label=\"Sections\">{}</nav>\n</header>\n<main>\n{}</main>\n",
+                      html_escaped(report.title), page.links, page.body);
+  html += "<script type=\"application/json\" id=\"data\">" + script_safe(data) + "</script>\n";
+  return html + "<script>" + page_script + "</script>\n</body>\n</html>\n";
 }
 
 void write_html(const std::string& path, const Report& report) { write_file(path, html_text(report)); }

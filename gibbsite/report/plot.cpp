@@ -2,7 +2,9 @@
 #include <fmt/format.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/core/file.h>
+#include <gibbsite/report/color_map.h>
 #include <gibbsite/report/plot.h>
+#include <gibbsite/report/plot_data.h>
 #include <sys/wait.h>
 #include <torch/types.h>
 #include <unistd.h>
@@ -71,10 +73,13 @@ set tics nomirror out scale 0.6 textcolor rgb '#333333'
 set grid linecolor rgb '#dddddd' linetype 1 linewidth 1
 )";
 
-// Dark to light with evenly growing lightness (anchors of the viridis map).
-const char* const palette =
-    "set palette defined (0 '#440154', 1 '#472c7a', 2 '#3b518b', 3 '#2c718e', 4 '#21908d', 5 '#27ad81', 6 '#5cc863', "
-    "7 '#aadc32', 8 '#fde725')\n";
+std::string palette() {
+  std::string command = "set palette defined (";
+  std::size_t i = 0;
+  for (const std::string& color : color_anchors())
+    command += fmt::format("{}{} '{}'", i > 0 ? ", " : "", i, color), ++i;
+  return command + ")\n";
+}
 
 // Distinguishable with the common kinds of colour blindness (Okabe and Ito).
 const char* const line_colors[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#444444"};
@@ -217,6 +222,7 @@ bool Plotter::curves(const std::string& path, const CurvePlot& plot) {
   commands += style;
   commands += fmt::format("set title {} font 'Sans,14'\nset xlabel {}\nset ylabel {}\n", quoted(plot.title),
                           quoted(plot.x_label), quoted(plot.y_label));
+  if (plot.equal_axes) commands += "set size ratio -1\n";
   if (plot.log_x) commands += "set logscale x\n";
   if (plot.log_y) commands += "set logscale y\nset format y '%g'\n";
   commands += x_span.command("x") + y_span.command("y");
@@ -229,14 +235,7 @@ bool Plotter::curves(const std::string& path, const CurvePlot& plot) {
 bool Plotter::densities(const std::string& path, const DensityPlot& plot) {
   if (!usable()) return false;
   if (plot.panels.empty()) throw WorkError(path, "nothing to draw: no panels");
-  double high = plot.color_high;
-  if (high <= 0) {
-    for (const DensityPanel& panel : plot.panels) {
-      if (!panel.values.defined()) continue;
-      high = std::max(high, panel.values.detach().to(at::kDouble).nan_to_num(0, 0, 0).max().item<double>());
-    }
-  }
-  if (high <= 0) high = 1;
+  const double high = color_high(plot);
   const int count = static_cast<int>(plot.panels.size());
   int last_with_values = -1;
   for (int i = 0; i < count; ++i) {
@@ -247,7 +246,7 @@ bool Plotter::densities(const std::string& path, const DensityPlot& plot) {
   std::string commands =
       fmt::format("set terminal pngcairo noenhanced size {},{} font 'Sans,12' background rgb 'white'\n", width, height);
   commands += style;
-  commands += palette;
+  commands += palette();
   commands += fmt::format("unset grid\nset border 15\nset cbrange [0:{:.6g}]\nset key off\nset multiplot\n", high);
   commands += fmt::format("set label 1 {} at screen 0.5, screen {:.4f} center font 'Sans,15' noenhanced\n",
                           quoted(plot.title), 1 - 22.0 / height);

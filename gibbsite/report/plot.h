@@ -21,7 +21,8 @@ struct CurvePlot {
   std::string title, x_label, y_label;
   bool log_x = false, log_y = false;
   std::vector<Curve> curves;
-  bool points = true;  ///< mark the data points
+  bool points = true;       ///< mark the data points
+  bool equal_axes = false;  ///< one unit has the same length on both axes
 };
 
 /// One panel of a density map.

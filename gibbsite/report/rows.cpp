@@ -79,7 +79,7 @@ Environment parse_environment(const Json& json) {
 
 std::string setting_text(const Setting& setting) {
   if (const auto* text = std::get_if<std::string>(&setting)) return *text;
-  return fmt::format("{:.6g}", std::get<double>(setting));
+  return format_number(std::get<double>(setting), 6);
 }
 
 // The commit is where a row was made, not what it measures.
@@ -118,12 +118,50 @@ std::vector<Group> group_over_seeds(const std::vector<Row>& rows) {
   return groups;
 }
 
-std::string measured(const Group& group) {
+// Over seeds; with one seed, the row's own standard error.
+Estimate measured(const Group& group) {
   const double n = static_cast<double>(group.rows.size());
   double mean = 0, square = 0;
   for (const Row* row : group.rows) mean += row->value / n;
   for (const Row* row : group.rows) square += (row->value - mean) * (row->value - mean);
-  return format_estimate(mean, group.rows.size() == 1 ? group.first->standard_error : std::sqrt(square / (n - 1) / n));
+  Estimate estimate;
+  estimate.value = mean;
+  estimate.standard_error = group.rows.size() == 1 ? group.first->standard_error : std::sqrt(square / (n - 1) / n);
+  return estimate;
+}
+
+// Head and first cells of the lines of a table: method, data set, the settings in the order of their names; one that every
+// row has with one value goes to the title. Then the further heads.
+TextTable settings_table(const Result& result, const std::vector<Group>& groups,
+                         const std::vector<std::string>& further) {
+  std::map<std::string, std::vector<Setting>> values;
+  for (const Group& group : groups) {
+    for (const auto& [name, setting] : group.settings) values[name].push_back(setting);
+  }
+  std::vector<std::string> varying;
+  std::string constant;
+  for (const auto& [name, settings] : values) {
+    const bool same = std::equal(settings.begin() + 1, settings.end(), settings.begin());
+    if (same && settings.size() == groups.size() && groups.size() > 1) {
+      constant += fmt::format(", {} {}", name, setting_text(settings[0]));
+    } else {
+      varying.push_back(name);
+    }
+  }
+  TextTable table;
+  table.title = fmt::format("{}, scale {}{}", result.experiment, result.scale, constant);
+  table.head = {"method", "dataset"};
+  table.head.insert(table.head.end(), varying.begin(), varying.end());
+  table.head.insert(table.head.end(), further.begin(), further.end());
+  for (const Group& group : groups) {
+    std::vector<std::string> cells{group.first->method, group.first->dataset};
+    for (const std::string& name : varying) {
+      const auto found = group.settings.find(name);
+      cells.push_back(found == group.settings.end() ? "" : setting_text(found->second));
+    }
+    table.body.push_back(std::move(cells));
+  }
+  return table;
 }
 
 // A pipe would end the cell.
@@ -199,11 +237,27 @@ bool has_rows(const Result& result, const std::string& method, const std::string
   });
 }
 
+std::string format_number(double value, int digits) {
+  if (!std::isfinite(value)) return "–";
+  if (value == 0) return "0";
+  const std::string scientific = fmt::format("{:.{}e}", value, digits - 1);
+  const std::size_t e = scientific.find('e');
+  const int exponent = std::stoi(scientific.substr(e + 1));
+  const bool fixed = exponent >= -4 && exponent < 6;
+  std::string text =
+      fixed ? fmt::format("{:.{}f}", value, std::max(digits - 1 - exponent, 0)) : scientific.substr(0, e);
+  if (text.find('.') != std::string::npos) {
+    text.erase(text.find_last_not_of('0') + 1);
+    if (text.back() == '.') text.pop_back();
+  }
+  return fixed ? text : text + "e" + std::to_string(exponent);
+}
+
 std::string format_estimate(double value, double standard_error) {
   if (!std::isfinite(value)) return "–";
   if (!std::isfinite(standard_error)) {
     if (std::nearbyint(value) == value && std::abs(value) < 1e7) return fmt::format("{:.0f}", value);
-    return fmt::format("{:.4g}", value);
+    return format_number(value);
   }
   if (standard_error <= 0) return fmt::format("{:.6g} ± 0", value);
   const double larger = std::max(std::abs(value), standard_error);
@@ -214,38 +268,34 @@ std::string format_estimate(double value, double standard_error) {
 
 TextTable summary_table(const Result& result) {
   const std::vector<Group> groups = group_over_seeds(result.rows);
-  // Settings in the order of their names; one that every row has with one value goes to the title.
-  std::map<std::string, std::vector<Setting>> values;
-  for (const Group& group : groups) {
-    for (const auto& [name, setting] : group.settings) values[name].push_back(setting);
+  TextTable table = settings_table(result, groups, {"metric", "measured", "unit", "published", "seeds"});
+  for (std::size_t i = 0; i < groups.size(); ++i) {
+    const Row& first = *groups[i].first;
+    const Estimate ours = measured(groups[i]);
+    for (const std::string& text :
+         {first.metric, format_estimate(ours.value, ours.standard_error), first.unit,
+          first.published ? format_number(*first.published, 6) : "–", std::to_string(groups[i].rows.size())})
+      table.body[i].push_back(text);
   }
-  std::vector<std::string> varying;
-  std::string constant;
-  for (const auto& [name, settings] : values) {
-    const bool same = std::equal(settings.begin() + 1, settings.end(), settings.begin());
-    if (same && settings.size() == groups.size() && groups.size() > 1) {
-      constant += fmt::format(", {} {}", name, setting_text(settings[0]));
-    } else {
-      varying.push_back(name);
-    }
-  }
-  TextTable table;
-  table.title = fmt::format("{}, scale {}{}", result.experiment, result.scale, constant);
-  table.head = {"method", "dataset"};
-  table.head.insert(table.head.end(), varying.begin(), varying.end());
-  for (const char* name : {"metric", "measured", "unit", "published", "seeds"}) table.head.emplace_back(name);
-  for (const Group& group : groups) {
-    std::vector<std::string> cells{group.first->method, group.first->dataset};
-    for (const std::string& name : varying) {
-      const auto found = group.settings.find(name);
-      cells.push_back(found == group.settings.end() ? "" : setting_text(found->second));
-    }
-    cells.push_back(group.first->metric);
-    cells.push_back(measured(group));
-    cells.push_back(group.first->unit);
-    cells.push_back(group.first->published ? fmt::format("{:.6g}", *group.first->published) : "–");
-    cells.push_back(std::to_string(group.rows.size()));
-    table.body.push_back(std::move(cells));
+  return table;
+}
+
+TextTable published_table(const Result& result) {
+  Result with = result;
+  with.rows.clear();
+  for (const Row& row : result.rows)
+    if (row.published && std::isfinite(*row.published)) with.rows.push_back(row);
+  const std::vector<Group> groups = group_over_seeds(with.rows);
+  TextTable table = settings_table(
+      with, groups, {"metric", "measured", "published", "difference", "in standard errors", "unit", "seeds"});
+  for (std::size_t i = 0; i < groups.size(); ++i) {
+    const Row& first = *groups[i].first;
+    const Estimate ours = measured(groups[i]);
+    const double difference = ours.value - *first.published, errors = difference / ours.standard_error;
+    for (const std::string& text :
+         {first.metric, format_estimate(ours.value, ours.standard_error), format_number(*first.published, 6),
+          format_number(difference, 3), format_number(errors, 2), first.unit, std::to_string(groups[i].rows.size())})
+      table.body[i].push_back(text);
   }
   return table;
 }

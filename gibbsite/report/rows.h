@@ -55,6 +55,10 @@ struct TextTable {
   std::vector<std::vector<std::string>> body;
 };
 
+/// The rows of summary_table with a published number, and how far ours is from it, in its unit and in our standard errors.
+/// Empty body where there are none.
+TextTable published_table(const Result& result);
+
 /// One line per method, data set, metric and settings other than the seed: mean ± standard error over seeds (with one
 /// seed, the row's own standard error), the published number and the count of seeds. Settings that never differ are in
 /// the title.
@@ -63,6 +67,10 @@ TextTable summary_table(const Result& result);
 /// The table.md of a result: heading, table, environment.
 std::string markdown_text(const Result& result);
 void write_table(const std::string& path, const Result& result);
+
+/// A number as tables, axes and the report's script write it: so many significant digits without trailing zeros, an
+/// exponent ("1.5e-7") below 1e-4 and from 1e6 on, "–" for what is not finite.
+std::string format_number(double value, int digits = 4);
 
 /// "0.3321 ± 0.0012": the error to two digits and the value to the same place; without an error, four digits.
 std::string format_estimate(double value, double standard_error);

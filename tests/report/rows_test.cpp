@@ -150,5 +150,52 @@ TEST(FormatEstimate, TwoDigitsOfTheError) {
   EXPECT_EQ(format_estimate(std::nan(""), 1), "–");
 }
 
+TEST(Rows, NumbersAreWrittenInOneWay) {
+  const std::pair<double, const char*> cases[] = {{0, "0"},
+                                                  {1, "1"},
+                                                  {-2.5, "-2.5"},
+                                                  {0.33214, "0.3321"},
+                                                  {123456, "123456"},
+                                                  {1234567, "1.235e6"},
+                                                  {1e-4, "0.0001"},
+                                                  {1.5e-7, "1.5e-7"},
+                                                  {99999.96, "100000"},
+                                                  {999999.7, "1e6"},
+                                                  {NAN, "–"},
+                                                  {HUGE_VAL, "–"},
+                                                  {-1.23456e-12, "-1.235e-12"},
+                                                  {20, "20"},
+                                                  {100, "100"}};
+  for (const auto& [value, text] : cases) EXPECT_EQ(format_number(value), text);
+  EXPECT_EQ(format_number(1000.125, 7), "1000.125");
+  EXPECT_EQ(format_number(1000.125, 1), "1000");
+}
+
+TEST(Rows, PublishedNumbersBesideOurs) {
+  Result result;
+  result.experiment = "fd/deep-ebm";
+  result.scale = "desk";
+  Row row;
+  row.method = "dsm";
+  row.dataset = "mnist";
+  row.metric = "sm_loss";
+  row.value = -9.5;
+  row.standard_error = 0.25;
+  row.published = -10;
+  row.settings["seed"] = 1.0;
+  Row other = row;
+  other.method = "ssm";
+  other.published.reset();
+  result.rows = {row, other};
+  const TextTable table = published_table(result);
+  ASSERT_EQ(table.body.size(), 1u);
+  EXPECT_EQ(table.head, (std::vector<std::string>{"method", "dataset", "metric", "measured", "published", "difference",
+                                                  "in standard errors", "unit", "seeds"}));
+  EXPECT_EQ(table.body[0],
+            (std::vector<std::string>{"dsm", "mnist", "sm_loss", "-9.50 ± 0.25", "-10", "0.5", "2", "", "1"}));
+  result.rows = {other};
+  EXPECT_TRUE(published_table(result).body.empty());
+}
+
 }  // namespace
 }  // namespace gibbsite
