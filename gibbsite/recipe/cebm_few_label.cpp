@@ -125,7 +125,7 @@ ExperimentOutcome reproduce_few_label(const ExperimentContext& context, const Po
     study.context().add(rows);
     curves.curves.push_back(curve);
   }
-  if (!curves.curves.empty()) study.outcome.curves.push_back(curves);
+  if (!curves.curves.empty()) add_plot(study.outcome, context, ports, "accuracy", curves);
   return study.outcome;
 }
 
