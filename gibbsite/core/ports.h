@@ -10,6 +10,8 @@
 
 namespace gibbsite {
 
+class Ranks;
+
 /// Asked once per iteration of every long loop.
 class Interrupt {
  public:
@@ -82,6 +84,7 @@ struct Ports {
   MetricWriter* metrics;
   SampleWriter* samples;
   StateStore* states;
+  Ranks* ranks;  ///< processes that share the work (core/ranks.h)
   Ports();
 };
 

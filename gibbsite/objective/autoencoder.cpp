@@ -22,6 +22,10 @@ class Autoencoder : public Objective {
   Autoencoder(const AutoencoderOptions& options, const Decoder& decoder, Encode encode)
       : options_(options), decoder_(decoder), encode_(std::move(encode)) {}
 
+  bool mixes_rows() const override {
+    return options_.divergence == "mmd" || (options_.divergence == "score" && options_.aggregate);
+  }
+
   Loss operator()(const Batch& batch, Rng& rng) const override {
     const Encoded codes = encode_(batch.x, rng);
     const Tensor reconstruction = error(batch.x, codes.h.narrow(0, 0, 1)).mean();

@@ -22,9 +22,10 @@ class ContrastiveDivergence : public Objective {
   Loss operator()(const Batch& batch, Rng& rng) const override {
     Tensor positive = batch.x;
     if (options_.noise > 0) positive = positive + options_.noise * rng.normal(positive.sizes(), positive);
-    const ReplayDraw start = buffer_->draw(positive.size(0), rng);
-    const Tensor negative = iterate(*kernel_, target_of(energy_), start.x, options_.steps, rng).x;
-    buffer_->write(start, negative);
+    // Every shard of a batch keeps the whole buffer, so that which states are drawn does not depend on their number.
+    const ReplayDraw start = buffer_->draw(whole_size(batch), rng.at_row(0));
+    const Tensor negative = iterate(*kernel_, target_of(energy_), shard_rows(batch, start.x), options_.steps, rng).x;
+    buffer_->write(start, whole_rows(batch, negative));
     const Tensor both = energy_.energy(torch::cat({positive, negative}));
     const Tensor data_energy = both.narrow(0, 0, positive.size(0)),
                  model_energy = both.narrow(0, positive.size(0), negative.size(0));
@@ -41,6 +42,7 @@ class ContrastiveDivergence : public Objective {
     return plain_loss(loss, std::move(log));
   }
 
+  bool mixes_rows() const override { return options_.information > 0 || kernel_->interacts(); }
   NamedTensors state() const override { return buffer_->state(); }
   void restore(const NamedTensors& state) override { buffer_->restore(state); }
 

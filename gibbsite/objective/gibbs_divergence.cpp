@@ -13,11 +13,12 @@ class GibbsDivergence : public Objective {
 
   Loss operator()(const Batch& batch, Rng& rng) const override {
     const bool go_on = options_.persistent && chains_.defined();
-    Tensor h = go_on ? chains_.to(batch.x.device(), batch.x.scalar_type()) : machine_.sample_latent(batch.x, rng);
+    Tensor h = go_on ? shard_rows(batch, chains_).to(batch.x.device(), batch.x.scalar_type())
+                     : machine_.sample_latent(batch.x, rng);
     Tensor v = machine_.sample_visible(h, rng);
     for (std::int64_t step = 1; step < options_.steps; ++step)
       v = machine_.sample_visible(machine_.sample_latent(v, rng), rng);
-    if (options_.persistent) chains_ = machine_.sample_latent(v, rng);
+    if (options_.persistent) chains_ = whole_rows(batch, machine_.sample_latent(v, rng));
     const Tensor gap = machine_.energy(batch.x).mean() - machine_.energy(v).mean();
     return plain_loss(gap, {{"energy_gap", gap.detach()}});
   }

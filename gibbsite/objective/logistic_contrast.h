@@ -33,6 +33,8 @@ class LogisticContrast {
   /// log_normaliser, the c that was used.
   Loss loss(const Tensor& of_data, const Tensor& of_noise) const;
 
+  /// Whether c depends on the whole batch.
+  bool mixes_rows() const { return options_.normaliser != "model"; }
   NamedTensors state() const { return learned_; }
   void restore(const NamedTensors& state) { learned_ = state; }
 

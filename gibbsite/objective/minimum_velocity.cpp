@@ -117,6 +117,7 @@ class MinimumVelocity : public Objective {
     return plain_loss(minimum_velocity_loss(options_, scalar_function(energy_), manifold_, batch.x, rng));
   }
   bool needs_second_derivative() const override { return true; }
+  bool mixes_rows() const override { return options_.dynamics != "langevin"; }
 
  private:
   MinimumVelocityOptions options_;
@@ -137,6 +138,7 @@ class LatentMinimumVelocity : public Objective {
     return plain_loss(minimum_velocity_loss(options_, score_.energy_given(batch.x), manifold_, h, rng));
   }
   bool differentiates_score() const override { return true; }
+  bool mixes_rows() const override { return options_.dynamics != "langevin"; }
 
  private:
   MinimumVelocityOptions options_;

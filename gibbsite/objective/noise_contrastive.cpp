@@ -20,6 +20,7 @@ class NoiseContrastive : public Objective {
     for (std::int64_t k = 0; k < ratio_; ++k) noise.push_back(odds(energy, law_->sample(x.sizes(), x, rng)));
     return contrast_.loss(of_data, at::cat(noise));
   }
+  bool mixes_rows() const override { return contrast_.mixes_rows(); }
   NamedTensors state() const override { return contrast_.state(); }
   void restore(const NamedTensors& state) override { contrast_.restore(state); }
 

@@ -33,7 +33,9 @@ class ByImportance : public Objective {
     Tensor x;
     {
       const torch::NoGradGuard no_graph;
-      x = space_.points(rng.normal({options_.draws, space_.size()}, like_));
+      // The same draws for every shard of a batch.
+      Rng shared = rng.at_row(0);
+      x = space_.points(shared.normal({options_.draws, space_.size()}, like_));
     }
     const Tensor data_energy = energy_.energy(batch.x), model_energy = energy_.energy(x);
     const Tensor log_z = torch::logsumexp(-model_energy, 0) - std::log(static_cast<double>(options_.draws));
@@ -69,21 +71,22 @@ class ByChains : public Objective {
 
   Loss operator()(const Batch& batch, Rng& rng) const override {
     State& now = *state_;
-    const std::int64_t chains = batch.x.size(0), replicas = now.kernel->replicas();
+    const std::int64_t chains = whole_size(batch), replicas = now.kernel->replicas();
     if (options_.ramp > 0) {
       const double share = static_cast<double>(now.updates) / static_cast<double>(options_.ramp);
       now.buffer->set_probability(options_.probability * std::min(1.0, share));
     }
-    const ReplayDraw start = now.buffer->draw(chains, rng);
+    const ReplayDraw start = now.buffer->draw(chains, rng.at_row(0));
     Rng of_rows = rng.at_row(rng.first_row() * replicas);
-    Tensor state = start.x.flatten(0, 1);
+    Tensor state = shard_rows(batch, start.x).flatten(0, 1);
     if (options_.keep == "latent") {
       Rng pixels = of_rows.stream("pixels");
       state = torch::cat({state, pixels.normal({state.size(0), space_.size() - space_.latent_size()}, state)}, 1);
     }
     const Target target = space_.target([this](const Tensor& x) { return energy_.energy(x); });
     const Step last = iterate(*now.kernel, target, state, options_.steps, of_rows);
-    now.buffer->write(start, last.x.narrow(1, 0, start.x.size(2)).reshape({chains, replicas, -1}));
+    now.buffer->write(start,
+                      whole_rows(batch, last.x.narrow(1, 0, start.x.size(2)).reshape({-1, replicas, start.x.size(2)})));
     Tensor negative;
     {
       const torch::NoGradGuard no_graph;
@@ -101,13 +104,14 @@ class ByChains : public Objective {
     Loss loss = finish(options_, energy_, gap, data_energy, model_energy, std::move(more));
     ++now.updates;
     if (options_.adaptation > 0) {
-      const auto acceptance = last.probability.mean().item<double>();
+      const auto acceptance = whole_rows(batch, last.probability).mean().item<double>();
       now.kernel = now.kernel->with_step_size(
           now.kernel->step_size() * std::exp(options_.adaptation * (acceptance - now.kernel->target_acceptance())));
     }
     return loss;
   }
 
+  bool mixes_rows() const override { return state_->kernel->interacts() && state_->kernel->replicas() == 1; }
   NamedTensors state() const override {
     NamedTensors all = state_->buffer->state();
     all.emplace_back(

@@ -33,6 +33,8 @@ struct Batch {
   double progress = 0;           ///< share of the phase's updates made before this one, for schedules of an objective
   /// Adam of the phase that trains this part, as it stands; empty outside training.
   std::function<AdamState(torch::nn::Module& part)> adam = {};
+  /// Rows of the whole batch from those of its shards, whose number this shard gives; empty where the batch is whole.
+  std::function<Tensor(const Tensor& rows)> gather = {};
 };
 
 struct Loss {
@@ -56,6 +58,9 @@ class Objective {
   virtual bool differentiates_score() const { return false; }
   /// True if the objective has no lower bound on data with atoms or constant coordinates.
   virtual bool needs_density() const { return needs_second_derivative(); }
+  /// True if loss or gradient on a batch are not the means of those on equal shards of its rows, each with the numbers of its
+  /// own rows: then several processes cannot share a batch.
+  virtual bool mixes_rows() const { return false; }
 };
 
 /// The parts of a latent-variable model. Null members are absent.

@@ -14,6 +14,7 @@ class SteinDiscrepancy : public Objective {
  public:
   SteinDiscrepancy(const SteinDiscrepancyOptions& options, std::shared_ptr<const Score> score)
       : options_(options), score_(std::move(score)) {}
+  bool mixes_rows() const override { return true; }
   Loss operator()(const Batch& batch, Rng& rng) const override {
     const std::int64_t pairs = batch.x.size(0) / 2;
     if (pairs == 0) throw WorkError("ksd", "a batch of one row has no pair");

@@ -56,6 +56,16 @@ Loss surrogate_loss(const Tensor& surrogate, const Tensor& value) {
 
 Tensor minus_log_sigmoid(const Tensor& logit) { return activate(Activation::kSoftplus, -logit); }
 
+std::int64_t whole_size(const Batch& batch) { return batch.global_size > 0 ? batch.global_size : batch.x.size(0); }
+
+Tensor whole_rows(const Batch& batch, const Tensor& rows) {
+  return batch.gather ? batch.gather(rows.detach()) : rows.detach();
+}
+
+Tensor shard_rows(const Batch& batch, const Tensor& rows) {
+  return batch.gather ? rows.narrow(0, batch.first_row, batch.x.size(0)) : rows;
+}
+
 double dimension_weight(const std::string& weight, const Tensor& x) {
   return weight == "per_dimension" ? static_cast<double>(x.size(0)) / static_cast<double>(x.numel()) : 1;
 }

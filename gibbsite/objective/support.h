@@ -36,6 +36,15 @@ Loss surrogate_loss(const Tensor& surrogate, const Tensor& value);
 /// -log sigmoid(logit) = softplus(-logit), elementwise.
 Tensor minus_log_sigmoid(const Tensor& logit);
 
+/// Rows of the whole batch, of which the batch may be a shard.
+std::int64_t whole_size(const Batch& batch);
+
+/// Rows of the whole batch, without a graph, from those of this shard.
+Tensor whole_rows(const Batch& batch, const Tensor& rows);
+
+/// Those of this shard, from rows of the whole batch.
+Tensor shard_rows(const Batch& batch, const Tensor& rows);
+
 /// 1 for "one", 1/d for "per_dimension", d the size of one event of x.
 double dimension_weight(const std::string& weight, const Tensor& x);
 

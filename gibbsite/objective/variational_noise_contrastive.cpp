@@ -24,6 +24,7 @@ class VariationalNoiseContrastive : public Objective {
     for (std::int64_t k = 0; k < ratio_; ++k) noise.push_back(odds(law_->sample(x.sizes(), x, rng), particles_, rng));
     return contrast_.loss(of_data, at::cat(noise));
   }
+  bool mixes_rows() const override { return contrast_.mixes_rows(); }
   NamedTensors state() const override { return contrast_.state(); }
   void restore(const NamedTensors& state) override { contrast_.restore(state); }
 
