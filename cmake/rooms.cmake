@@ -59,6 +59,19 @@ add_dependencies(gibbsite_core gibbsite_commit)
 # These loops promise accuracy, not bit identity between instruction sets: fused multiply-add is welcome.
 set_source_files_properties("${PROJECT_SOURCE_DIR}/gibbsite/calculus/activation_kernels.cpp" "${PROJECT_SOURCE_DIR}/gibbsite/nn/plan_kernels.cpp" PROPERTIES COMPILE_OPTIONS "-ffp-contract=fast;-O3" SKIP_PRECOMPILE_HEADERS ON)
 
+# Ranks need the headers of the Gloo that LibTorch was built with, which lie beside its own or nowhere. Without them the program
+# works alone. NCCL likewise, where LibTorch has CUDA.
+find_path(GLOO_INCLUDE_DIR gloo/config.h PATHS ${TORCH_INCLUDE_DIRS} NO_DEFAULT_PATH)
+set(ranks "")
+if(GLOO_INCLUDE_DIR)
+  list(APPEND ranks USE_C10D_GLOO)
+  find_path(NCCL_INCLUDE_DIR nccl.h PATHS ${TORCH_INCLUDE_DIRS} ${CUDA_INCLUDE_DIRS})
+  if(TORCH_CUDA_LIBRARIES AND NCCL_INCLUDE_DIR)
+    list(APPEND ranks USE_C10D_NCCL)
+  endif()
+endif()
+set_source_files_properties("${PROJECT_SOURCE_DIR}/gibbsite/train/process_group.cpp" PROPERTIES COMPILE_DEFINITIONS "${ranks}" SKIP_PRECOMPILE_HEADERS ON)
+
 add_library(gibbsite STATIC ${GIBBSITE_OBJECTS})
 target_link_libraries(gibbsite PUBLIC $<BUILD_INTERFACE:gibbsite_options>)
 target_compile_features(gibbsite PUBLIC cxx_std_${CMAKE_CXX_STANDARD})

@@ -1,7 +1,9 @@
 #include <fmt/format.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/core/memory.h>
+#include <gibbsite/core/ranks.h>
 #include <gibbsite/core/text.h>
+#include <gibbsite/train/gradient_buckets.h>
 #include <gibbsite/train/trainer.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/nn/module.h>
@@ -105,6 +107,7 @@ struct PhaseState {
   NamedTensors parameters;     // that it trains, "<part>/<name>"
   std::vector<Tensor> inputs;  // the same without names
   std::unique_ptr<Optimizer> optimizer;
+  std::unique_ptr<GradientBuckets> buckets;  // null until needed
   // Last gradient norms by update modulo the window (< 0: none yet), the losses likewise, updates out of range in a row.
   Tensor norms;            // [2 window + 1]
   std::int64_t first = 0;  // its first update within a step
@@ -140,7 +143,7 @@ struct Trainer::State {
   KeptBatch kept;
   const PhaseState* current = nullptr;  // the phase whose parameters want gradients now
   std::int64_t saved_updates = -1;
-  bool quiet = false;
+  bool stop_agreed = false;  // a rank was asked to stop
   NamedNumbers last;
   Clock::time_point start = Clock::now(), last_progress = start;
   std::int64_t start_updates = 0;
@@ -148,6 +151,9 @@ struct Trainer::State {
   explicit State(TrainerSetup given);
 
   const TrainOptions& options() const { return setup.options; }
+  Ranks& ranks() const { return *setup.ports.ranks; }
+  /// Of this rank alone an answer would be no use: all have to stop at the same update.
+  bool asked_to_stop() const { return ranks().alone() ? setup.ports.interrupt->requested() : stop_agreed; }
   std::int64_t step() const { return updates / cycle; }
   std::int64_t total_updates() const { return options().steps * cycle; }
   PhaseState& phase_at(std::int64_t update);
@@ -170,6 +176,10 @@ struct Trainer::State {
   AdamState adam(torch::nn::Module& part) const;
   /// The last one is kept, because the updates of a step often take the same.
   const Batch& batch_at(const PhaseState& phase, std::uint64_t index);
+  /// Makes a batch of `size` rows the part of it that is this rank's.
+  void take_share(Batch& batch, std::int64_t size) const;
+  /// Gradients of the whole batch, of which `loss` may be a share; then its numbers become those of the whole, too.
+  std::vector<Tensor> differentiate(PhaseState& phase, Loss& loss);
   std::optional<std::string> make_update();
   std::optional<std::string> divergence(PhaseState& phase, std::int64_t own, const Loss& loss);
   std::optional<std::string> weights_diverged() const;
@@ -214,6 +224,11 @@ Trainer::State::State(TrainerSetup given) : setup(std::move(given)) {
     if (!own_batches) phase.batches = setup.batches;
     if (!phase.batches) throw RequestError(where, "has no batches");
     if (phase.batch_size <= 0) phase.batch_size = options().batch_size;
+    own_rows(ranks(), phase.batch_size, where + " batch_size");
+    if (!ranks().alone() && phase.objective->mixes_rows())
+      throw RequestError(where,
+                         "its objective compares rows of a batch with one another, so ranks cannot share a batch",
+                         "train in one process");
     if (!phase.clipping) phase.clipping = options().clipping;
     for (const std::string& trained : phase.trains)
       if (!names.count(trained))
@@ -367,8 +382,37 @@ const Batch& Trainer::State::batch_at(const PhaseState& phase, std::uint64_t ind
   if (kept.source != phase.source || kept.index != index || kept.size != size) {
     kept = {};  // two of them would need the memory at once
     kept = {phase.source, index, size, phase.phase.batches(index, size)};
+    if (!ranks().alone()) take_share(kept.batch, size);
   }
   return kept.batch;
+}
+
+void Trainer::State::take_share(Batch& batch, std::int64_t size) const {
+  const RowShare own = own_rows(ranks(), size, "batch_size");
+  // The source may know of ranks.
+  if (batch.x.size(0) == size) {
+    batch.x = batch.x.narrow(0, own.first, own.count);
+    if (batch.label.defined()) batch.label = batch.label.narrow(0, own.first, own.count);
+  }
+  if (batch.x.size(0) != own.count)
+    throw WorkError("batch", fmt::format("has {} rows, and the share of a rank is {}", batch.x.size(0), own.count));
+  batch.first_row = own.first;
+  batch.global_size = size;
+  batch.gather = [&others = ranks()](const Tensor& rows) { return others.gather(rows); };
+}
+
+std::vector<Tensor> Trainer::State::differentiate(PhaseState& phase, Loss& loss) {
+  if (ranks().alone()) return torch::autograd::grad({loss.backward}, phase.inputs, {}, {}, false, true);
+  // What all ranks must agree about goes with the gradients.
+  std::vector<Tensor> numbers = {real(setup.ports.interrupt->requested() ? 1 : 0), loss.backward.detach()};
+  for (const auto& [name, tensor] : loss.log) numbers.push_back(tensor.detach());
+  for (Tensor& number : numbers) number = number.to(torch::kCPU, torch::kDouble).squeeze();
+  Tensor shared = torch::stack(numbers);
+  std::vector<Tensor> gradients = phase.buckets->backward(loss.backward, shared);
+  stop_agreed = stop_agreed || shared[0].item<double>() > 0;
+  loss.backward = shared[1];
+  for (std::size_t i = 0; i < loss.log.size(); ++i) loss.log[i].second = shared[static_cast<std::int64_t>(i) + 2];
+  return gradients;
 }
 
 std::optional<std::string> Trainer::State::make_update() {
@@ -384,10 +428,11 @@ std::optional<std::string> Trainer::State::make_update() {
   Rng rng = (rollbacks == 0 ? phase.rng : phase.rng.stream(fmt::format("retry{}", rollbacks)))
                 .at_step(static_cast<std::uint64_t>(own))
                 .at_row(batch.first_row);
-  const Loss loss = (*phase.phase.objective)(batch, rng);
+  if (!ranks().alone() && !phase.buckets) phase.buckets = std::make_unique<GradientBuckets>(ranks(), phase.inputs);
+  Loss loss = (*phase.phase.objective)(batch, rng);
   if (!loss.backward.requires_grad())
     throw WorkError(fmt::format("phase '{}'", phase.phase.name), "the loss does not depend on the parts it trains");
-  std::vector<Tensor> gradients = torch::autograd::grad({loss.backward}, phase.inputs, {}, {}, false, true);
+  std::vector<Tensor> gradients = differentiate(phase, loss);
   const ClippingOptions& clipping = *phase.phase.clipping;
   phase.norm = clip_gradients(gradients, clipping,
                               clipping.clip_moments > 0 ? phase.optimizer->second_moments() : std::vector<Tensor>());
@@ -490,6 +535,13 @@ bool Trainer::State::validate() {
   }
   set_training(true);
   if (numbers.empty()) return false;
+  if (!ranks().alone()) {
+    // Ranks on processors of other kinds may differ in the last bit, and must not differ in what they conclude.
+    const Tensor values = torch::empty({static_cast<std::int64_t>(numbers.size())}, torch::kDouble);
+    for (std::size_t i = 0; i < numbers.size(); ++i) values.data_ptr<double>()[i] = numbers[i].second;
+    ranks().broadcast(values);
+    for (std::size_t i = 0; i < numbers.size(); ++i) numbers[i].second = values.data_ptr<double>()[i];
+  }
   setup.ports.metrics->write(step(), "validation", numbers);
   std::vector<std::string> names;
   const double* selected = options().select.empty() ? &numbers[0].second : nullptr;
@@ -546,8 +598,10 @@ void Trainer::State::progress(const PhaseState& phase) {
 
 void Trainer::State::save(bool best_one) {
   if (!store) return;
-  setup.ports.metrics->flush();
-  store->save({step(), setup.notes, state()}, best_one);
+  if (ranks().first()) {
+    setup.ports.metrics->flush();
+    store->save({step(), setup.notes, state()}, best_one);
+  }
   saved_updates = updates;
 }
 
@@ -564,6 +618,8 @@ void Trainer::restore(const NamedTensors& state) { s_->restore(state, "state"); 
 
 std::int64_t Trainer::resume() {
   if (!s_->store) throw WorkError("resume", "there is no run directory");
+  // The others are told in run().
+  if (!s_->ranks().first()) return s_->step();
   const Checkpoint checkpoint = s_->store->load_newest(*s_->setup.ports.logger);
   s_->restore(checkpoint.tensors, s_->store->path(checkpoint.step));
   s_->saved_updates = s_->updates;
@@ -573,6 +629,10 @@ std::int64_t Trainer::resume() {
 TrainResult Trainer::run() {
   State& s = *s_;
   const TrainOptions& options = s.options();
+  if (!s.ranks().alone()) {
+    s.restore(broadcast(s.ranks(), s.state()), "the state of rank 0");
+    s.stop_agreed = false;
+  }
   s.start = s.last_progress = Clock::now();
   s.start_updates = s.updates;
   s.set_training(true);
@@ -586,7 +646,7 @@ TrainResult Trainer::run() {
   if (s.snapshot.empty()) s.take_snapshot();
 
   while (s.updates < s.total_updates() && !s.exhausted()) {
-    if (s.setup.ports.interrupt->requested()) {
+    if (s.asked_to_stop()) {
       if (s.saved_updates != s.updates) s.save(false);
       throw Interrupted("train", s.store ? fmt::format("interrupted at step {}; the state is in {}", s.step(),
                                                        s.store->path(s.step()))
@@ -627,6 +687,18 @@ TrainResult Trainer::run() {
   result.seconds = seconds_since(s.start);
   result.last = s.last;
   return result;
+}
+
+std::int64_t Trainer::save_after_loss(const CheckpointStore& store) {
+  State& s = *s_;
+  const std::vector<std::int64_t> saved = store.steps();
+  // An update that was cut short leaves parameters as they were, but not what objectives and layers keep.
+  bool whole = s.buffers.empty();
+  for (const PhaseState& phase : s.phases) whole = whole && phase.phase.objective->state().empty();
+  if (!whole && !s.snapshot.empty()) s.restore_core(Checkpoint{0, {}, s.snapshot}, "snapshot");
+  if (!saved.empty() && saved.back() >= s.step()) return saved.back();
+  store.save({s.step(), s.setup.notes, s.state()}, false);
+  return s.step();
 }
 
 void Trainer::make_step() {

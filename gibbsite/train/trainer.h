@@ -3,6 +3,9 @@
 //
 // Everything drawn or read is a function of (seed, phase, update number), so an interrupted and resumed run has the
 // bits of one that was never interrupted, at a fixed thread count on the same build.
+//
+// Ranks (ports.ranks) each take their rows of every batch and the numbers drawn for those rows, and average their gradients. All
+// make the same updates of the same parameters; rank 0 writes.
 #pragma once
 
 #include <gibbsite/core/ports.h>
@@ -27,7 +30,7 @@ struct Part {
   torch::nn::Module* module = nullptr;
 };
 
-/// The batch of an update: a pure function of its arguments. Each phase counts its own updates (or steps, see TrainPhase::same_batch) from 0.
+/// The batch of an update, or this rank's rows of it: a pure function of its arguments. Each phase counts its own updates (or steps, see TrainPhase::same_batch) from 0.
 using BatchSource = std::function<Batch(std::uint64_t step, std::int64_t batch_size)>;
 
 /// Named numbers about the current parameters (the averaged ones under EMA).
@@ -102,7 +105,8 @@ struct DryRun {
 
 class Trainer {
  public:
-  /// Throws RequestError if a phase names an unknown part, names repeat, or an optimiser option is wrong.
+  /// Throws RequestError if a phase names an unknown part, names repeat, an optimiser option is wrong, or there are ranks and
+  /// they cannot share a batch equally or an objective mixes its rows.
   explicit Trainer(TrainerSetup setup);
   ~Trainer();
   Trainer(Trainer&&) noexcept;
@@ -117,6 +121,10 @@ class Trainer {
   /// beyond its limit) returns to the last snapshot with a lower learning rate, and throws WorkError after max_rollbacks. With patience,
   /// the best parameters are in place at the end; the last checkpoint still holds the last ones.
   TrainResult run();
+
+  /// After run() has thrown RankLost: brings to the disk the newest state that is whole, where the store holds none as new, and
+  /// returns the newest step that it holds then.
+  std::int64_t save_after_loss(const CheckpointStore& store);
 
   /// One step and nothing beside it, neither validation, metrics and checkpoints nor care for divergence: what timings
   /// repeat.
