@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <gibbsite/core/ranks.h>
 #include <gibbsite/recipe/sample.h>
 
 #include <memory>
@@ -20,6 +21,7 @@ void add_sample(CLI::App& app, Context& context) {
     request->path = context.common.path();
     if (!context.common.device.empty()) request->set.push_back("device=" + context.common.device);
     const SampleOutcome outcome = sample_run(*request, context.ports);
+    if (!context.ports.ranks->first()) return;
     if (context.common.json) {
       nlohmann::ordered_json document = {{"files", outcome.files}, {"count", outcome.x.size(0)}};
       if (outcome.acceptance) document["acceptance"] = *outcome.acceptance;

@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <gibbsite/core/ranks.h>
 #include <gibbsite/core/text.h>
 #include <gibbsite/recipe/train.h>
 
@@ -23,6 +24,7 @@ void add_train(CLI::App& app, Context& context) {
     request.path = context.common.path();
     request.existing = o->resume ? ExistingRun::kResume : o->force ? ExistingRun::kReplace : ExistingRun::kRefuse;
     const TrainOutcome outcome = train_recipe(request, context.ports);
+    if (!context.ports.ranks->first()) return;
     nlohmann::ordered_json document;
     if (outcome.dry_run) {
       const DryRun& dry = *outcome.dry_run;

@@ -3,12 +3,14 @@
 #include <gibbsite/core/digest.h>
 #include <gibbsite/core/environment.h>
 #include <gibbsite/core/error.h>
+#include <gibbsite/core/ranks.h>
 #include <gibbsite/data/csv.h>
 #include <gibbsite/data/npy.h>
 #include <gibbsite/model/noise_levels.h>
 #include <gibbsite/model/normalised_energy.h>
 #include <gibbsite/recipe/partial_file.h>
 #include <gibbsite/recipe/sample.h>
+#include <gibbsite/recipe/shared_chains.h>
 #include <gibbsite/recipe/write.h>
 #include <gibbsite/report/chain_file.h>
 #include <gibbsite/report/image.h>
@@ -124,6 +126,14 @@ Tensor codes_of_data(const Parts& parts, std::int64_t n, const Rng& rng) {
 Tensor latent_rows(const Tensor& latent, std::int64_t n) {
   const Tensor index = torch::arange(n, torch::dtype(torch::kLong).device(latent.device())).remainder(latent.size(0));
   return latent.index_select(0, index).unsqueeze(0);
+}
+
+Given share_of(const Given& whole, const RowShare& own) {
+  const Tensor counts = whole.free.flatten(1).sum(1);
+  if (!counts.eq(counts[0]).all().item<bool>())
+    throw RequestError("--mask", "ranks need the same number of entries to sample in every row",
+                       "sample in one process");
+  return {whole.points.narrow(0, own.first, own.count), whole.free.narrow(0, own.first, own.count), whole.noise};
 }
 
 // Entries are given to chains of points in Euclidean space, one target for each.
@@ -327,10 +337,19 @@ SampleOutcome sample_run(const SampleRequest& request, const Ports& ports) {
                             : conditions.given          ? conditions.given->points.size(0)
                                                         : kDefaultSamples;
   const std::int64_t n = request.n > 0 ? request.n : rows;
+  Ranks& ranks = *ports.ranks;
+  const RowShare own = own_rows(ranks, n, "-n");
+  if (!ranks.alone() && parts.kernel && parts.kernel->interacts())
+    throw RequestError("sampler", "its chains act on one another, so ranks cannot share them", "sample in one process");
   const std::filesystem::path parent = std::filesystem::path(out).parent_path();
   std::error_code error;
   if (!parent.empty()) std::filesystem::create_directories(parent, error);
   if (error) throw WorkError(parent.string(), fmt::format("cannot make the directory: {}", error.message()));
+  Conditions given = conditions;
+  if (!ranks.alone()) {
+    if (given.latent.defined()) given.latent = latent_rows(given.latent, n)[0].narrow(0, own.first, own.count);
+    if (given.given) given.given = share_of(given_rows(*given.given, n), own);
+  }
 
   // What the samples are a function of.
   std::string what = fmt::format("sample\nstep {}\nn {}\nseed {}\n{}\n", step, n, seed, write_toml(parts.resolved));
@@ -338,8 +357,8 @@ SampleOutcome sample_run(const SampleRequest& request, const Ports& ports) {
     if (!file.empty()) what += fmt::format("{} {}\n", file, sha256_of_file(file));
   what += fmt::format("noise {}\nchains {}\n", request.given_noise, request.chains);
   PartialFile partial(out + ".partial", what, *ports.logger);
-  Ports inner = ports;
-  inner.states = &partial;
+  Ports whole = ports;
+  whole.states = &partial;
   std::unique_ptr<ChainFile> chains;
   if (!request.chains.empty()) {
     if (parts.sample.schedule != "chain" || parts.decoder)
@@ -353,21 +372,27 @@ SampleOutcome sample_run(const SampleRequest& request, const Ports& ports) {
                      {"num_warmup", std::to_string(parts.chain.burn_in)},
                      {"thin", std::to_string(parts.chain.thin)},
                      {"seed", std::to_string(seed)}};
-    chains = make_chain_file(request.chains, options);
-    inner.samples = chains.get();
+    if (ranks.first()) {
+      chains = make_chain_file(request.chains, options);
+      whole.samples = chains.get();
+    }
   }
+  SharedChains shared(whole, !request.chains.empty());
   Drawn drawn;
   try {
-    drawn = draw(parts, n, Rng(seed, "sample"), inner, conditions);
+    drawn = draw(parts, own.count, Rng(seed, "sample").at_row(own.first), shared.ports(), given);
   } catch (const Interrupted&) {
-    partial.write();
+    if (ranks.first()) partial.write();
     throw Interrupted("sample", fmt::format("stopped; the same command goes on from {}", partial.path()));
   }
 
+  drawn.x = ranks.gather(drawn.x);
+  if (drawn.acceptance.defined()) drawn.acceptance = ranks.gather(drawn.acceptance);
   SampleOutcome outcome;
   outcome.x = parts.transforms.pipeline.inverse(drawn.x).detach().cpu();
   if (conditions.given) outcome.x = with_known(given_rows(*conditions.given, n), outcome.x);
   if (drawn.acceptance.defined()) outcome.acceptance = drawn.acceptance.mean().item<double>();
+  if (!ranks.first()) return outcome;
   if (extension == ".npy") write_npy(out, outcome.x);
   if (extension == ".csv") write_csv(out, outcome.x, parts.transforms.columns);
   if (extension == ".png") write_picture(out, outcome.x, parts, *ports.logger);

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 #include <gibbsite/core/error.h>
+#include <gibbsite/core/ranks.h>
 #include <gibbsite/core/text.h>
 #include <gibbsite/model/classifier.h>
 #include <gibbsite/model/closed_form_energy.h>
@@ -13,7 +14,9 @@
 #include <torch/types.h>
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
+#include <thread>
 
 namespace gibbsite {
 namespace {
@@ -192,6 +195,27 @@ void start_from(const std::string& path, const Parts& parts, Logger& logger) {
   load_parts(other.checkpoints().load_best(logger), parts.named_parts());
 }
 
+/// Saves what there is to go on from, and throws RankLost with where that is. Where rank 0 is lost, so is its hold of the run, and
+/// another rank saves in its place; it may be on a machine that sees no such run.
+[[noreturn]] void report_loss(const RankLost& lost, Trainer& trainer, const Parts& parts, const std::string& path,
+                              std::optional<RunDirectory>& run) {
+  constexpr int kTries = 10;
+  constexpr std::chrono::milliseconds kBetween(200);
+  std::string kept;
+  for (int left = kTries; left > 0 && kept.empty(); --left) {
+    try {
+      if (!run) run = RunDirectory::create(path, parts.resolved, ExistingRun::kResume);
+      kept = fmt::format("{} is there", run->checkpoints().path(trainer.save_after_loss(run->checkpoints())));
+    } catch (const Error& error) {
+      // A process that was killed keeps its hold for a moment.
+      if (left == 1) kept = fmt::format("this rank saves nothing: {}", error.what());
+      std::this_thread::sleep_for(kBetween);
+    }
+  }
+  throw RankLost("train", fmt::format("stopped after step {}, because {}; {}", trainer.step(), lost.what(), kept),
+                 "--resume goes on, with any number of ranks");
+}
+
 }  // namespace
 
 TrainerSetup training_setup(const Parts& parts, const Ports& ports) {
@@ -214,12 +238,14 @@ TrainerSetup training_setup(const Parts& parts, const Ports& ports) {
   setup.seed = static_cast<std::uint64_t>(parts.general.seed);
   const auto loader = std::make_shared<const Loader>(parts.data->loader(parts.dtype));
   const at::Device device = parts.device;
-  setup.batches = [loader, device](std::uint64_t step, std::int64_t batch_size) {
-    const Minibatch minibatch = loader->batch(static_cast<std::int64_t>(step), batch_size);
+  setup.batches = [loader, device, &ranks = *ports.ranks](std::uint64_t step, std::int64_t batch_size) {
+    const RowShare own = own_rows(ranks, batch_size, "batch_size");
+    const Minibatch minibatch = loader->batch(static_cast<std::int64_t>(step), batch_size, own.first, own.count);
     Batch batch;
     batch.x = minibatch.x.to(device);
     if (minibatch.label.defined()) batch.label = minibatch.label.to(device);
-    batch.global_size = batch.x.size(0);
+    batch.first_row = own.first;
+    batch.global_size = batch_size;
     return batch;
   };
   setup.notes = {{"recipe", write_toml(parts.resolved)}};
@@ -245,6 +271,11 @@ Config requested_recipe(const TrainRequest& request) {
 TrainOutcome train_recipe(const TrainRequest& request, const Ports& ports) {
   const Parts parts = build_parts(requested_recipe(request), request.path);
   for (const std::string& line : guard(parts)) ports.logger->warn(line);
+  if (!ports.ranks->alone() && dynamic_cast<const ClosedFormEnergy*>(parts.energy.get()))
+    throw RequestError(
+        "model",
+        fmt::format("the weights of '{}' are solved for on every batch, which ranks cannot share", parts.model_name),
+        "train in one process");
   const bool resumes = request.existing == ExistingRun::kResume;
   if (!resumes && !parts.general.init_from.empty()) start_from(parts.general.init_from, parts, *ports.logger);
 
@@ -255,38 +286,53 @@ TrainOutcome train_recipe(const TrainRequest& request, const Ports& ports) {
     return outcome;
   }
   outcome.run = request.out.empty() ? default_run(request.recipe) : request.out;
-  const RunDirectory run = RunDirectory::create(outcome.run, parts.resolved, request.existing);
-  run.write_transforms(parts.transforms);
+  Ranks& ranks = *ports.ranks;
+  // Making a trainer refuses what ranks cannot share, and nothing is to be written before.
+  if (!ranks.alone()) const Trainer refuses(training_setup(parts, ports));
+  std::optional<RunDirectory> run;  // of whoever writes
+  if (ranks.first()) {
+    run = RunDirectory::create(outcome.run, parts.resolved, request.existing);
+    run->write_transforms(parts.transforms);
+  }
 
   TrainerSetup setup = training_setup(parts, ports);
   setup.validate = make_validation(parts);
-  setup.directory = run.path();
+  setup.directory = outcome.run;
   std::int64_t step = -1;
-  if (resumes) {
+  if (resumes && run) {
     // Where training goes on decides which lines of metrics are kept. The trainer warns of what is unreadable.
     Logger quiet;
-    step = run.checkpoints().load_newest(quiet).step;
+    step = run->checkpoints().load_newest(quiet).step;
   }
-  RunMetrics metrics(run, step, *ports.logger);
-  BothWriters both(metrics, *ports.metrics);
-  setup.ports.metrics = &both;
-  if (setup.validate)
-    setup.validate = [&parts, &metrics, validate = setup.validate](std::int64_t at) {
-      NamedNumbers numbers = validate(at);
-      show_state(parts, at, metrics);
-      return numbers;
-    };
-  if (const Tensor images = shown_images(parts, parts.data->splits.train.x.slice(0, 0, kShownImages));
-      step < 0 && images.defined())
-    metrics.show([&](EventFile& events) { events.images(0, "data", images); });
+  std::optional<RunMetrics> metrics;
+  std::optional<BothWriters> both;
+  if (run) {
+    metrics.emplace(*run, step, *ports.logger);
+    both.emplace(*metrics, *ports.metrics);
+    setup.ports.metrics = &*both;
+    if (setup.validate)
+      setup.validate = [&parts, &metrics, validate = setup.validate](std::int64_t at) {
+        NamedNumbers numbers = validate(at);
+        show_state(parts, at, *metrics);
+        return numbers;
+      };
+    if (const Tensor images = shown_images(parts, parts.data->splits.train.x.slice(0, 0, kShownImages));
+        step < 0 && images.defined())
+      metrics->show([&](EventFile& events) { events.images(0, "data", images); });
+  }
   Trainer trainer(std::move(setup));
   if (step >= 0) {
     trainer.resume();
-    ports.logger->info(fmt::format("resumed {} at step {}", run.path(), trainer.step()));
+    ports.logger->info(fmt::format("resumed {} at step {}", outcome.run, trainer.step()));
   }
-  outcome.result = trainer.run();
-  finalise_run(parts, run.checkpoints(), *ports.logger);
-  metrics.flush();
+  try {
+    outcome.result = trainer.run();
+  } catch (const RankLost& lost) {
+    report_loss(lost, trainer, parts, outcome.run, run);
+  }
+  if (!run) return outcome;
+  finalise_run(parts, run->checkpoints(), *ports.logger);
+  metrics->flush();
   return outcome;
 }
 

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <gibbsite/core/check.h>
 #include <gibbsite/core/error.h>
+#include <gibbsite/core/ranks.h>
 #include <gibbsite/sampler/chain.h>
 #include <gibbsite/sampler/dual_averaging.h>
 #include <gibbsite/sampler/validated.h>
@@ -122,7 +123,7 @@ ChainResult run_chain(std::shared_ptr<const Kernel> kernel, const Target& target
   };
   while (loop.steps_done() < options.burn_in && advance(options.adapt ? 1 : options.burn_in - loop.steps_done()))
     if (options.adapt) {
-      averaging.update(loop.last().probability.mean().item<double>());
+      averaging.update(ports.ranks->gather(loop.last().probability).mean().item<double>());
       kernel = kernel->with_step_size(averaging.step_size());
     }
   if (options.adapt && !result.interrupted) {

@@ -45,7 +45,7 @@ Tensor is_divergent(const Step& step);
 /// the burn-in, then its energy and acceptance as a note. The interrupt port is asked before each step. The state is kept in
 /// ports.states as "chain"; a run that finds one there goes on from it.
 ///
-/// With `adapt` all chains of the call share one step size, fitted to their mean acceptance, so the chains then depend on
+/// With `adapt` all chains of the call, those of other ranks too (ports.ranks), share one step size, fitted to their mean acceptance, so the chains then depend on
 /// which of them run together. Throws RequestError when a kernel without an acceptance test is to be adapted or the
 /// burn-in is empty, WorkError when a state that ports.states kept is of other chains, or when the state is not finite at the start, where it is written or at the end.
 ChainResult run_chain(std::shared_ptr<const Kernel> kernel, const Target& target, const Tensor& x, const Rng& rng,
