@@ -43,8 +43,8 @@ class Bilevel : public Objective {
     if (options.unroll > 0) encoder_.with(frozen());
   }
 
-  /// The inner updates see the batch.
-  bool mixes_rows() const override { return true; }
+  /// Inner updates see the batch.
+  bool mixes_rows() const override { return options_.unroll > 0; }
   Loss operator()(const Batch& batch, Rng& rng) const override {
     const Noisy noisy = corrupted(batch, rng);
     const std::int64_t l = options_.particles;

@@ -201,6 +201,7 @@ void start_from(const std::string& path, const Parts& parts, Logger& logger) {
                               std::optional<RunDirectory>& run) {
   constexpr int kTries = 10;
   constexpr std::chrono::milliseconds kBetween(200);
+  const std::int64_t step = trainer.step();  // what is saved may be earlier
   std::string kept;
   for (int left = kTries; left > 0 && kept.empty(); --left) {
     try {
@@ -212,7 +213,7 @@ void start_from(const std::string& path, const Parts& parts, Logger& logger) {
       std::this_thread::sleep_for(kBetween);
     }
   }
-  throw RankLost("train", fmt::format("stopped after step {}, because {}; {}", trainer.step(), lost.what(), kept),
+  throw RankLost("train", fmt::format("stopped after step {}, because {}; {}", step, lost.what(), kept),
                  "--resume goes on, with any number of ranks");
 }
 

