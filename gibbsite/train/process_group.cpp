@@ -235,7 +235,7 @@ class GlooGroup : public ProcessGroup {
   ~GlooGroup() override {
     watch_->end();
     // Its destructor waits for exchanges under way, which without the others is for ever.
-    if (!finished_) new c10::intrusive_ptr<c10d::ProcessGroupGloo>(std::move(gloo_));
+    if (!finished_) gloo_.release();
   }
 
   std::int64_t rank() const override { return launch_.rank; }
