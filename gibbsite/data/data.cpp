@@ -38,7 +38,9 @@ Splits generate_splits(const Density& density, const DataOptions& options, const
 
 Splits load_splits(const Config& config, const DataOptions& options, const Rng& rng, const DataPath& path) {
   Published published = load_published(
-      options.name, path, {options.label_column, {options.image_crop, options.image_size}}, origin_of(config, "name"));
+      options.name, path,
+      {options.label_column, {options.image_crop, options.image_size, options.image_left, options.image_top}},
+      origin_of(config, "name"));
   SplitSizes sizes{options.train, options.validation, options.test};
   const SplitOrder order = options.split == "random" ? SplitOrder::kRandom : SplitOrder::kFile;
   if (options.split == "numpy" && published.train) {

@@ -39,10 +39,14 @@ struct DataOptions {
   bool flatten = false;
   std::string label_column;
   std::int64_t image_crop = 0;
+  std::int64_t image_left = -1;
+  std::int64_t image_top = -1;
   std::int64_t image_size = 0;
   bool flip = false;
   void declare(OptionVisitor& o) {
-    o.option("name", name, "a generated density, a named data set, a CSV, NPY, NPZ or IDX file, or a folder of images");
+    o.option("name", name,
+             "a generated density, a named data set, a CSV, NPY, NPZ, MAT or IDX file, or a folder or LMDB database of "
+             "images");
     o.option("noise", noise,
              "standard deviation of Gaussian jitter: part of the law of a generated density, else added after scaling",
              non_negative());
@@ -84,9 +88,13 @@ struct DataOptions {
     o.option("flatten", flatten, "make every event a vector");
     o.option("label_column", label_column, "column of a CSV file that is the label: name, or number from 0");
     o.option("image_crop", image_crop,
-             "side in pixels of the centred square of every image of a folder; 0: the largest", at_least(0));
-    o.option("image_size", image_size, "side in pixels that images of a folder are brought to; 0: as they are",
+             "side in pixels of the square that is kept of every image of a folder or database; 0: the largest",
              at_least(0));
+    o.only_if(image_crop > 0)
+        .option("image_left", image_left, "columns left of that square; -1: it is centred", at_least(-1));
+    o.only_if(image_crop > 0).option("image_top", image_top, "rows above that square; -1: it is centred", at_least(-1));
+    o.option("image_size", image_size,
+             "side in pixels that images of a folder or database are brought to; 0: as they are", at_least(0));
     o.option("flip", flip, "mirror every image left to right with probability 1/2, anew for every batch");
   }
 };

@@ -6,6 +6,7 @@
 #include <gibbsite/data/density.h>
 #include <gibbsite/data/gzip.h>
 #include <gibbsite/data/idx.h>
+#include <gibbsite/data/lmdb.h>
 #include <gibbsite/data/mat.h>
 #include <gibbsite/data/named_set.h>
 #include <gibbsite/data/npy.h>
@@ -113,6 +114,7 @@ Dataset load_mat(const std::string& path) {
 
 Dataset load_file(const std::string& path, const FileOptions& options) {
   std::error_code ignored;
+  if (is_lmdb(path)) return load_image_lmdb(path, options.images);
   if (std::filesystem::is_directory(path, ignored)) return load_image_folder(path, options.images);
   const std::string name = ends_with(path, ".gz") ? path.substr(0, path.size() - 3) : path;
   if (ends_with_any(name, {".csv", ".tsv", ".data", ".txt", ".tra", ".tes"}))
@@ -125,13 +127,13 @@ Dataset load_file(const std::string& path, const FileOptions& options) {
   if (content.compare(0, 6, "\x93NUMPY") == 0) return from_array(parse_npy(content, path), path);
   if (content.size() >= 4 && content[0] == 0 && content[1] == 0) return load_idx(path);
   throw WorkError(path, "its kind of data is not known",
-                  "CSV, NPY, NPZ, MAT and IDX files are read, and folders of images");
+                  "CSV, NPY, NPZ, MAT and IDX files are read, and folders and LMDB databases of images");
 }
 
 Published load_published(const std::string& name_or_file, const DataPath& path, const FileOptions& options,
                          const std::string& origin) {
   for (const NamedSet& set : named_sets())
-    if (set.name == name_or_file) return set.load(set, path);
+    if (set.name == name_or_file) return set.load(set, path, options);
   const bool looks_like_a_file = name_or_file.find_first_of("/.") != std::string::npos;
   std::error_code ignored;
   if (looks_like_a_file || std::filesystem::exists(name_or_file, ignored)) {

@@ -12,6 +12,12 @@
 
 namespace gibbsite {
 
+/// How a file or folder is read; what does not concern its kind is ignored.
+struct FileOptions {
+  std::string label_column;  ///< of a CSV file
+  ImageOptions images;       ///< of a folder or an LMDB database of images
+};
+
 /// A data set as it is published.
 struct Published {
   std::optional<Dataset> train;  ///< all rows of a set without an official division
@@ -23,7 +29,7 @@ struct NamedSet {
   std::string summary;  ///< one line
   std::string paper;    ///< its authors
   std::string how;      ///< where to get it and the file names expected
-  std::function<Published(const NamedSet&, const DataPath&)> load;
+  std::function<Published(const NamedSet&, const DataPath&, const FileOptions&)> load;
 };
 
 const std::vector<NamedSet>& named_sets();
@@ -34,13 +40,7 @@ struct ListedData {
 };
 std::vector<ListedData> list_data();
 
-/// How a file or folder is read; what does not concern its kind is ignored.
-struct FileOptions {
-  std::string label_column;  ///< of a CSV file
-  ImageOptions images;       ///< of a folder of images
-};
-
-/// The images of a folder, or rows of a CSV, NPY, NPZ (array "x" or the first, labels from "label"), MAT (array "X" or the first,
+/// The images of a folder or of an LMDB database (a folder with data.mdb, or such a file), or rows of a CSV, NPY, NPZ (array "x" or the first, labels from "label"), MAT (array "X" or the first,
 /// labels from "y"; of images the number comes last there) or IDX file, told by extension (.csv .data .txt .tra .tes .tsv, .npy,
 /// .npz, .mat, idx*-ubyte[.gz]) or by magic number. Throws WorkError.
 Dataset load_file(const std::string& path, const FileOptions& options = {});

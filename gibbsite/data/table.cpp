@@ -1,6 +1,7 @@
 // Every data set that has a name: generated densities, then real sets. Files are named below their folder; a name that
 // ends in .gz also stands for the file without it.
 #include <gibbsite/core/error.h>
+#include <gibbsite/core/file.h>
 #include <gibbsite/data/banana.h>
 #include <gibbsite/data/checkerboard.h>
 #include <gibbsite/data/cifar.h>
@@ -16,11 +17,13 @@
 #include <torch/types.h>
 
 #include <fmt/format.h>
+#include <array>
+#include <sstream>
 
 namespace gibbsite {
 namespace {
 
-using Load = std::function<Published(const NamedSet&, const DataPath&)>;
+using Load = decltype(NamedSet::load);
 
 Dataset read_images(const NamedSet& set, const DataPath& path, const std::string& images, const std::string& labels) {
   Dataset data;
@@ -41,19 +44,19 @@ Dataset read_mnist_part(const NamedSet& set, const DataPath& path, const std::st
 }
 
 Load mnist_layout(const std::string& folder) {
-  return [=](const NamedSet& set, const DataPath& path) {
+  return [=](const NamedSet& set, const DataPath& path, const FileOptions& /*options*/) {
     return Published{read_mnist_part(set, path, folder, "train"), read_mnist_part(set, path, folder, "t10k")};
   };
 }
 
 Load mnist_test_only(const std::string& folder) {
-  return [=](const NamedSet& set, const DataPath& path) {
+  return [=](const NamedSet& set, const DataPath& path, const FileOptions& /*options*/) {
     return Published{std::nullopt, read_mnist_part(set, path, folder, "t10k")};
   };
 }
 
 Load images(const std::string& file, const std::string& labels) {
-  return [=](const NamedSet& set, const DataPath& path) {
+  return [=](const NamedSet& set, const DataPath& path, const FileOptions& /*options*/) {
     return Published{read_images(set, path, file, labels), std::nullopt};
   };
 }
@@ -90,13 +93,13 @@ Dataset read_table(const NamedSet& set, const DataPath& path, const std::string&
 }
 
 Load columns(const std::string& file, const std::string& label, std::size_t drop) {
-  return [=](const NamedSet& set, const DataPath& path) {
+  return [=](const NamedSet& set, const DataPath& path, const FileOptions& /*options*/) {
     return Published{read_table(set, path, file, label, drop), std::nullopt};
   };
 }
 
 Load parkinsons() {
-  return [](const NamedSet& set, const DataPath& path) {
+  return [](const NamedSet& set, const DataPath& path, const FileOptions& /*options*/) {
     Dataset data = read_table(set, path, "uci_parkinsons/parkinsons_updrs.data", "", 3);
     const std::vector<std::int64_t> kept = without_near_duplicates(data.x, 0.98);
     data.x = data.x.index_select(1, torch::tensor(kept, torch::kLong));
@@ -129,7 +132,7 @@ Dataset read_batches(const NamedSet& set, const DataPath& path, const std::vecto
 }
 
 Load cifar10() {
-  return [](const NamedSet& set, const DataPath& path) {
+  return [](const NamedSet& set, const DataPath& path, const FileOptions& /*options*/) {
     std::vector<std::string> names;
     for (int k = 1; k <= 5; ++k) names.push_back(fmt::format("cifar10/data_batch_{}", k));
     return Published{read_batches(set, path, names, 1), read_batches(set, path, {"cifar10/test_batch"}, 1)};
@@ -137,7 +140,7 @@ Load cifar10() {
 }
 
 Load cifar100() {
-  return [](const NamedSet& set, const DataPath& path) {
+  return [](const NamedSet& set, const DataPath& path, const FileOptions& /*options*/) {
     Published published;
     published.test = read_batches(set, path, {"cifar100/test"}, 2);
     if (path.find("cifar100/train.bin.gz")) published.train = read_batches(set, path, {"cifar100/train"}, 2);
@@ -147,7 +150,7 @@ Load cifar100() {
 
 // The digit 0 is numbered 10 there.
 Load svhn() {
-  return [](const NamedSet& set, const DataPath& path) {
+  return [](const NamedSet& set, const DataPath& path, const FileOptions& /*options*/) {
     Published published;
     for (const char* part : {"train", "test"}) {
       Dataset data = load_file(path.require(set.name, fmt::format("svhn/{}_32x32.mat", part), set.how));
@@ -159,8 +162,42 @@ Load svhn() {
   };
 }
 
+// A line of the list is a file and 0, 1 or 2: training, validation, test. Validation rows end the training rows, in file order.
+Load celeba() {
+  return [](const NamedSet& set, const DataPath& path, const FileOptions& options) {
+    const std::string list = path.require(set.name, "celeba/list_eval_partition.txt", set.how);
+    const std::string folder = path.require(set.name, "celeba/img_align_celeba", set.how);
+    std::array<std::vector<std::string>, 3> parts;
+    std::istringstream lines(read_file(list));
+    std::string name;
+    for (std::size_t part = 0; lines >> name;) {
+      if (!(lines >> part) || part > 2) throw WorkError(list, fmt::format("no part 0, 1 or 2 after '{}'", name));
+      parts[part].push_back(name);
+    }
+    parts[0].insert(parts[0].end(), parts[1].begin(), parts[1].end());
+    if (parts[0].empty() || parts[2].empty()) throw WorkError(list, "names no training or no test images");
+    Published published{load_images(folder, parts[0], options.images), load_images(folder, parts[2], options.images)};
+    published.train->source = published.test->source = set.name;
+    return published;
+  };
+}
+
+Load lsun_church() {
+  return [](const NamedSet& set, const DataPath& path, const FileOptions& options) {
+    Published published;
+    for (const char* part : {"train", "val"}) {
+      const std::string file =
+          path.require(set.name, fmt::format("lsun/church_outdoor_{}_lmdb/data.mdb", part), set.how);
+      Dataset data = load_image_lmdb(file, options.images);
+      data.source = set.name;
+      (part == std::string("train") ? published.train : published.test) = std::move(data);
+    }
+    return published;
+  };
+}
+
 Load optdigits() {
-  return [](const NamedSet& set, const DataPath& path) {
+  return [](const NamedSet& set, const DataPath& path, const FileOptions& /*options*/) {
     Dataset train = read_table(set, path, "uci_optdigits/optdigits.tra", "64", 0);
     Dataset test = read_table(set, path, "uci_optdigits/optdigits.tes", "64", 0);
     train.high = test.high = 16;
@@ -208,8 +245,13 @@ const std::vector<NamedSet>& named_sets() {
       {"cifar10", "photographs, 3 × 32 × 32, 10 classes; as many training batches as are there", "Krizhevsky 2009", "get data_batch_{1..5}.bin and test_batch.bin of cs.toronto.edu/~kriz/cifar.html into cifar10/", cifar10()},
       {"cifar100", "photographs, 3 × 32 × 32, 100 classes; training rows where they are there", "Krizhevsky 2009", "get test.bin (and train.bin) of cs.toronto.edu/~kriz/cifar.html into cifar100/", cifar100()},
       {"svhn", "99289 house numbers, 3 × 32 × 32, 10 classes", "Netzer et al. 2011", "get train_32x32.mat and test_32x32.mat of ufldl.stanford.edu/housenumbers into svhn/", svhn()},
+<<<<<<< ours
       {"constants", "10000 images of one grey level each, 28 × 28 (test only)", "CEBM, section 6.4", "generated", constants({28, 28})},
       {"colour-constants", "10000 images of one colour each, 3 × 32 × 32 (test only)", "CEBM, section 6.4", "generated", constants({3, 32, 32})},
+=======
+      {"celeba", "202599 faces of 178 × 218, aligned; 19867 validation rows end the training rows (split = \"file\")", "Liu et al. 2015", "get img_align_celeba and list_eval_partition.txt of mmlab.ie.cuhk.edu.hk/projects/CelebA.html into celeba/", celeba()},
+      {"lsun-church", "126527 churches from outside in many sizes, of PNG or JPEG; wants image_size", "Yu et al. 2015", "get church_outdoor_{train,val}_lmdb of yf.io/p/lsun into lsun/", lsun_church()},
+>>>>>>> theirs
       {"redwine", "1599 red wines, 11 measurements, quality as label", "Cortez et al. 2009", "get winequality-red.csv of archive.ics.uci.edu/dataset/186 into uci_wine/", columns("uci_wine/winequality-red.csv", "quality", 0)},
       {"whitewine", "4898 white wines, 11 measurements, quality as label", "Cortez et al. 2009", "get winequality-white.csv of archive.ics.uci.edu/dataset/186 into uci_wine/", columns("uci_wine/winequality-white.csv", "quality", 0)},
       {"parkinsons", "5875 voice recordings, 15 measurements (subject, age, sex and near duplicates dropped)", "Tsanas, Little 2009", "get parkinsons_updrs.data of archive.ics.uci.edu/dataset/189 into uci_parkinsons/", parkinsons()},

@@ -111,6 +111,17 @@ TEST_F(ImageFolder, CropsTheCentreAndResizes) {
   EXPECT_LE(error.narrow(0, 1, 6).narrow(1, 1, 6).max().item<float>(), 0.51F);
 }
 
+// The crop of aligned faces that is not in the middle (VAEBM).
+TEST_F(ImageFolder, CutsTheSquareWhereAsked) {
+  write_png(file("0.png"), ramp(1, 16, 24));
+  const Dataset data = load_image_folder(folder_.string(), {8, 0, 3, 7});
+  EXPECT_TRUE(torch::equal(data.x[0], ramp(1, 16, 24).narrow(1, 7, 8).narrow(2, 3, 8)));
+  EXPECT_TRUE(torch::equal(load_image_folder(folder_.string(), {8, 0, -1, 7}).x[0],
+                           ramp(1, 16, 24).narrow(1, 7, 8).narrow(2, 8, 8)));
+  EXPECT_NE(failure({8, 0, 17, 0}).find("the square of 8 at left 17, top 0 leaves it"), std::string::npos);
+  EXPECT_NE(failure({8, 0, 0, 9}).find("leaves it"), std::string::npos);
+}
+
 TEST_F(ImageFolder, NamesWhatIsWrong) {
   EXPECT_NE(failure().find("holds no PNG or JPEG"), std::string::npos);
   write_png(file("0.png"), ramp(1, 16, 24));

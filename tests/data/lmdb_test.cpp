@@ -1,9 +1,13 @@
 #include <fmt/format.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/core/file.h>
+#include <gibbsite/data/image_file.h>
 #include <gibbsite/data/lmdb.h>
+#include <gibbsite/data/named_set.h>
 #include <gtest/gtest.h>
 #include <lmdb.h>
+#include <png.h>
+#include <torch/types.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -35,6 +39,22 @@ std::string refusal(const std::string& path) {
     return error.what();
   }
   return "";
+}
+
+// A PNG of one colour.
+std::string picture(std::uint32_t width, std::uint32_t height, unsigned char value) {
+  png_image image = {};
+  image.version = PNG_IMAGE_VERSION;
+  image.width = width;
+  image.height = height;
+  image.format = PNG_FORMAT_RGB;
+  const std::vector<unsigned char> pixels(PNG_IMAGE_SIZE(image), value);
+  png_alloc_size_t size = 0;
+  EXPECT_NE(png_image_write_to_memory(&image, nullptr, &size, 0, pixels.data(), 0, nullptr), 0);
+  std::string file(size, '\0');
+  EXPECT_NE(png_image_write_to_memory(&image, file.data(), &size, 0, pixels.data(), 0, nullptr), 0);
+  file.resize(size);
+  return file;
 }
 
 class Lmdb : public testing::Test {
@@ -150,6 +170,58 @@ TEST_F(Lmdb, ATreeThatContainsItselfIsRefused) {
 TEST_F(Lmdb, SeveralValuesForAKeyAreRefused) {
   const std::string path = write("several", {{{"a", "1"}}, {{"a", "2"}}}, MDB_DUPSORT);
   EXPECT_NE(refusal(path).find("several values"), std::string::npos);
+}
+
+TEST_F(Lmdb, IsADataSetOfPictures) {
+  const std::string path = write("pictures", {{{"b", picture(20, 16, 9)}, {"a", picture(12, 16, 4)}}});
+  FileOptions options;
+  options.images = {12, 6};
+  const Dataset data = load_file(path, options);
+  ASSERT_EQ(data.x.sizes().vec(), (Shape{2, 3, 6, 6}));
+  EXPECT_TRUE((data.x[0] == 4).all().item<bool>());
+  EXPECT_TRUE((data.x[1] == 9).all().item<bool>());
+  const std::string webp = write("webp", {{{"k1", "RIFF" + std::string(4, '\0') + "WEBPVP8 "}}});
+  try {
+    load_file(webp, options);
+    FAIL();
+  } catch (const WorkError& error) {
+    EXPECT_NE(std::string(error.what()).find("key 'k1': cannot read the image: it is WebP"), std::string::npos)
+        << error.what();
+  }
+}
+
+TEST_F(Lmdb, ChurchesAreANamedSet) {
+  fs::create_directories(folder_ + "/lsun");
+  write("lsun/church_outdoor_train_lmdb", {{{"b", picture(20, 16, 9)}, {"a", picture(12, 16, 4)}}});
+  write("lsun/church_outdoor_val_lmdb", {{{"c", picture(12, 12, 5)}}});
+  DataPath path;
+  path.folders = {folder_};
+  FileOptions options;
+  options.images.size = 8;
+  const Published published = load_published("lsun-church", path, options);
+  EXPECT_EQ(published.train->x.sizes().vec(), (Shape{2, 3, 8, 8}));
+  EXPECT_EQ(published.test->x.sizes().vec(), (Shape{1, 3, 8, 8}));
+}
+
+// The list says which part a face belongs to; validation faces end the training rows.
+TEST_F(Lmdb, FacesFollowTheirListAndTheBoxIsCut) {
+  std::string list;
+  for (int i = 0; i < 5; ++i) {
+    const std::string name = fmt::format("{:06}.jpg", i + 1);
+    write_file(folder_ + "/celeba/img_align_celeba/" + name, picture(178, 218, static_cast<unsigned char>(i)));
+    list += fmt::format("{} {}\n", name, std::vector<int>{0, 2, 1, 0, 2}[static_cast<std::size_t>(i)]);
+  }
+  write_file(folder_ + "/celeba/list_eval_partition.txt", list);
+  DataPath path;
+  path.folders = {folder_};
+  FileOptions options;
+  options.images = {148, 0, 15, 40};
+  const Published published = load_published("celeba", path, options);
+  EXPECT_EQ(published.train->x.sizes().vec(), (Shape{3, 3, 148, 148}));
+  EXPECT_TRUE(
+      torch::equal(published.train->x.select(1, 0).select(1, 0).select(1, 0), torch::tensor({0, 3, 2}, torch::kByte)));
+  EXPECT_TRUE(
+      torch::equal(published.test->x.select(1, 0).select(1, 0).select(1, 0), torch::tensor({1, 4}, torch::kByte)));
 }
 
 }  // namespace
