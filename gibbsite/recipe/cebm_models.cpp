@@ -77,7 +77,7 @@ const std::vector<CebmModel>& cebm_models() {
       {"gmm-vae", "cebm/gmm-vae-mnist", coder, 12000, ""},
       {"bigan", "cebm/bigan-mnist", with(coder, {"score.filters=32"}), 6000, ""},
       {"igebm", "cebm/igebm-mnist", chains, 3000, "pcd"},
-      {"cebm", "cebm/denoising-mnist", energy, 20000, "dsm"},
+      {"cebm", "cebm/denoising-mnist", energy, 40000, "dsm"},
       {"cebm-pcd", "cebm/mnist", chains, 3000, "pcd"},
       {"gmm-cebm", "cebm/gmm-mnist", chains, 3000, "pcd"},
       {"cebm-mi", "cebm/mnist", with(chains, {"objective.information=1"}), 3000, "pcd"},
