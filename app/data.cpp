@@ -25,9 +25,16 @@ void show_list(const Common& common) {
   for (const Listed& entry : entries) fmt::print("{}  {}\n", entry.name, entry.summary);
 }
 
+// All pictures are read and none is kept, so they are looked at small.
+FileOptions small_pictures() {
+  FileOptions options;
+  options.images.size = 16;
+  return options;
+}
+
 bool readable(const NamedSet& set, const DataPath& path) {
   try {
-    set.load(set, path);
+    set.load(set, path, small_pictures());
     return true;
   } catch (const WorkError&) {
     return false;
@@ -62,7 +69,7 @@ void get(const std::string& name, const std::string& from, const Context& contex
     if (!std::filesystem::is_directory(from)) throw WorkError(from, "no such folder");
     request.path.folders = {from};
   }
-  const Published published = set->load(*set, request.path);
+  const Published published = set->load(*set, request.path, small_pictures());
   const std::int64_t train = published.train ? published.train->size() : 0;
   const std::int64_t test = published.test ? published.test->size() : 0;
   if (common.json) {

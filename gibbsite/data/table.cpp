@@ -63,7 +63,7 @@ Load images(const std::string& file, const std::string& labels) {
 
 // Levels of every channel uniform on 0 … 255; the published images and their law are not known.
 Load constants(const Shape& event) {
-  return [=](const NamedSet& set, const DataPath&) {
+  return [=](const NamedSet& set, const DataPath& /*path*/, const FileOptions& /*options*/) {
     constexpr std::int64_t kImages = 10000, kLevels = 256;
     Rng rng(0, "constants");
     Dataset data;
@@ -245,13 +245,10 @@ const std::vector<NamedSet>& named_sets() {
       {"cifar10", "photographs, 3 × 32 × 32, 10 classes; as many training batches as are there", "Krizhevsky 2009", "get data_batch_{1..5}.bin and test_batch.bin of cs.toronto.edu/~kriz/cifar.html into cifar10/", cifar10()},
       {"cifar100", "photographs, 3 × 32 × 32, 100 classes; training rows where they are there", "Krizhevsky 2009", "get test.bin (and train.bin) of cs.toronto.edu/~kriz/cifar.html into cifar100/", cifar100()},
       {"svhn", "99289 house numbers, 3 × 32 × 32, 10 classes", "Netzer et al. 2011", "get train_32x32.mat and test_32x32.mat of ufldl.stanford.edu/housenumbers into svhn/", svhn()},
-<<<<<<< ours
       {"constants", "10000 images of one grey level each, 28 × 28 (test only)", "CEBM, section 6.4", "generated", constants({28, 28})},
       {"colour-constants", "10000 images of one colour each, 3 × 32 × 32 (test only)", "CEBM, section 6.4", "generated", constants({3, 32, 32})},
-=======
       {"celeba", "202599 faces of 178 × 218, aligned; 19867 validation rows end the training rows (split = \"file\")", "Liu et al. 2015", "get img_align_celeba and list_eval_partition.txt of mmlab.ie.cuhk.edu.hk/projects/CelebA.html into celeba/", celeba()},
       {"lsun-church", "126527 churches from outside in many sizes, of PNG or JPEG; wants image_size", "Yu et al. 2015", "get church_outdoor_{train,val}_lmdb of yf.io/p/lsun into lsun/", lsun_church()},
->>>>>>> theirs
       {"redwine", "1599 red wines, 11 measurements, quality as label", "Cortez et al. 2009", "get winequality-red.csv of archive.ics.uci.edu/dataset/186 into uci_wine/", columns("uci_wine/winequality-red.csv", "quality", 0)},
       {"whitewine", "4898 white wines, 11 measurements, quality as label", "Cortez et al. 2009", "get winequality-white.csv of archive.ics.uci.edu/dataset/186 into uci_wine/", columns("uci_wine/winequality-white.csv", "quality", 0)},
       {"parkinsons", "5875 voice recordings, 15 measurements (subject, age, sex and near duplicates dropped)", "Tsanas, Little 2009", "get parkinsons_updrs.data of archive.ics.uci.edu/dataset/189 into uci_parkinsons/", parkinsons()},

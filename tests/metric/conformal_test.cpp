@@ -25,6 +25,8 @@ TEST(Conformal, CountsByHand) {
   // 0.05 × 2000 must give 100, whatever the last bit of 0.05.
   for (const std::int64_t n : {99, 1999, 19})
     EXPECT_NEAR(ConformalTest(torch::arange(n)).alarm(0.05).rate, 0.05, 1e-15);
+  // In binary, 0.29 × 100 is a little less than 29.
+  for (const double rate : {0.29, 0.57}) EXPECT_NEAR(ConformalTest(torch::arange(99)).alarm(rate).rate, rate, 1e-15);
 }
 
 TEST(Conformal, AlarmsArePValuesOfAtMostTheRate) {
