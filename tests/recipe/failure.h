@@ -16,7 +16,9 @@ std::string failure(const std::function<void()>& work) {
   try {
     work();
   } catch (const E& error) {
-    if constexpr (std::is_same_v<E, RequestError>) EXPECT_EQ(error.exit_code(), 2);
+    if constexpr (std::is_same_v<E, RequestError>) {
+      EXPECT_EQ(error.exit_code(), 2);
+    }
     return error.what();
   }
   ADD_FAILURE() << "nothing was refused";
