@@ -3,14 +3,13 @@
 #include <gibbsite/core/error.h>
 #include <gibbsite/model/mirrored_decoder.h>
 #include <gibbsite/model/network_decoder.h>
+#include <gibbsite/nn/feature_maps.h>
 #include <gibbsite/nn/mlp.h>
 #include <gibbsite/nn/operations.h>
 #include <torch/types.h>
 
 namespace gibbsite {
 namespace {
-
-constexpr std::int64_t kPadding = 1;
 
 struct Layer {
   Tensor weight, bias;
@@ -31,7 +30,7 @@ struct Network {
     for (std::size_t i = 0; i < layers.size(); ++i) {
       const Layer& layer = layers[i];
       if (i > 0) x = activate(activation, x);
-      x = at::conv_transpose2d(x, layer.weight, layer.bias, layer.stride, kPadding,
+      x = at::conv_transpose2d(x, layer.weight, layer.bias, layer.stride, kFeaturePadding,
                                {layer.row_padding, layer.column_padding});
     }
     return x.contiguous();
@@ -46,21 +45,19 @@ std::unique_ptr<Decoder> make_mirrored_decoder(const MirroredDecoderOptions& opt
     throw RequestError("decoder", fmt::format("needs images [C, H, W] and filters, not {}", format_shape(event)));
   Parameters parameters(context.init, context.dtype, context.device);
   std::vector<Layer> backwards;  // in the order of the encoder
+  const std::vector<FeatureMap> maps = feature_maps(options.channels.size(), event, "decoder.channels");
   std::int64_t in = event[0] * observation_outputs(options), height = event[1], width = event[2];
-  for (std::size_t i = 0; i < options.channels.size(); ++i) {
-    const std::int64_t out = options.channels[i], side = i == 0 ? 3 : 4;
-    if (height + 2 * kPadding < side || width + 2 * kPadding < side)
-      throw RequestError("decoder.channels", fmt::format("{} convolutions leave nothing of {}", options.channels.size(),
-                                                         format_shape(event)));
-    const std::string name = fmt::format("decoder.conv{}", options.channels.size() - i);
+  for (std::size_t i = 0; i < maps.size(); ++i) {
+    const std::int64_t out = options.channels[i], side = maps[i].side;
+    const std::string name = fmt::format("decoder.conv{}", maps.size() - i);
     Layer layer;
-    layer.stride = i == 0 ? 1 : 2;
+    layer.stride = maps[i].stride;
     layer.weight = parameters.weight(name + ".weight", {out, in, side, side});
     layer.bias = parameters.bias(name + ".bias", in, out * side * side);
-    layer.row_padding = (height + 2 * kPadding - side) % layer.stride;
-    layer.column_padding = (width + 2 * kPadding - side) % layer.stride;
-    height = (height + 2 * kPadding - side) / layer.stride + 1;
-    width = (width + 2 * kPadding - side) / layer.stride + 1;
+    layer.row_padding = (height + 2 * kFeaturePadding - side) % layer.stride;
+    layer.column_padding = (width + 2 * kFeaturePadding - side) % layer.stride;
+    height = maps[i].height;
+    width = maps[i].width;
     backwards.push_back(layer);
     in = out;
   }

@@ -1,20 +1,11 @@
 #include <fmt/format.h>
 #include <gibbsite/core/check.h>
 #include <gibbsite/core/error.h>
+#include <gibbsite/nn/feature_maps.h>
 #include <gibbsite/nn/feature_net.h>
 #include <torch/types.h>
 
 namespace gibbsite {
-namespace {
-
-struct Layer {
-  std::int64_t side, stride;
-};
-constexpr std::int64_t kPadding = 1;
-
-Layer layer(std::size_t i) { return i == 0 ? Layer{3, 1} : Layer{4, 2}; }
-
-}  // namespace
 
 MlpShape FeatureNet::dense_shape(const FeatureNetOptions& options, const Shape& event, std::int64_t outputs) {
   MlpShape shape;
@@ -23,16 +14,8 @@ MlpShape FeatureNet::dense_shape(const FeatureNetOptions& options, const Shape& 
     if (event.size() != 3)
       throw RequestError("channels", fmt::format("convolutions need images [C, H, W], not {}", format_shape(event)),
                          "channels = [] for points");
-    std::int64_t height = event[1], width = event[2];
-    for (std::size_t i = 0; i < options.channels.size(); ++i) {
-      const auto [side, stride] = layer(i);
-      if (height + 2 * kPadding < side || width + 2 * kPadding < side)
-        throw RequestError("channels", fmt::format("{} convolutions leave nothing of {}", options.channels.size(),
-                                                   format_shape(event)));
-      height = (height + 2 * kPadding - side) / stride + 1;
-      width = (width + 2 * kPadding - side) / stride + 1;
-    }
-    shape.input = options.channels.back() * height * width;
+    const FeatureMap last = feature_maps(options.channels.size(), event, "channels").back();
+    shape.input = options.channels.back() * last.height * last.width;
   }
   shape.hidden = options.hidden;
   shape.output = outputs;
@@ -44,9 +27,11 @@ FeatureNet::FeatureNet(Parameters& parameters, const std::string& name, const Fe
                        const Shape& event, std::int64_t outputs)
     : activation_(activation_from_name(options.activation)),
       dense_(parameters, name, dense_shape(options, event, outputs)) {
-  std::int64_t in = event.empty() ? 0 : event[0];
-  for (std::size_t i = 0; i < options.channels.size(); ++i) {
-    const std::int64_t out = options.channels[i], side = layer(i).side;
+  if (options.channels.empty()) return;
+  const std::vector<FeatureMap> maps = feature_maps(options.channels.size(), event, "channels");
+  std::int64_t in = event[0];
+  for (std::size_t i = 0; i < maps.size(); ++i) {
+    const std::int64_t out = options.channels[i], side = maps[i].side;
     const std::string of = fmt::format("{}.conv{}", name, i + 1);
     weights_.push_back(parameters.weight(of + ".weight", {out, in, side, side}));
     biases_.push_back(parameters.bias(of + ".bias", out, in * side * side));
@@ -58,7 +43,7 @@ template <class T>
 T FeatureNet::convolved(const T& x) const {
   T h = x;
   for (std::size_t i = 0; i < weights_.size(); ++i)
-    h = act(activation_, add_bias(conv(h, weights_[i], layer(i).stride, kPadding), biases_[i]));
+    h = act(activation_, add_bias(conv(h, weights_[i], feature_stride(i), kFeaturePadding), biases_[i]));
   return flattened(h);
 }
 
