@@ -12,19 +12,15 @@ start_train() {
   set +m
 }
 
-# interrupt_after STEP SIGNAL DIRECTORY: 200 steps, signalled once a checkpoint of STEP exists; leaves in $outcome the exit
-# code and the newest step. Repeats, up to ten times, where training was over before the signal came.
-interrupt_after() {
-  local step=$1 signal=$2 out=$3 code try
-  for try in 1 2 3 4 5 6 7 8 9 10; do
-    rm -rf "$out"
-    start_train "$out" 200 100
-    while kill -0 "$child" 2>/dev/null && [ "$(newest_step "$out")" -lt "$step" ]; do sleep 0.005; done
-    kill -"$signal" "$child" 2>/dev/null
-    wait "$child" 2>/dev/null
-    code=$?
-    outcome="$code $(newest_step "$out")"
-    [ "$code" = 0 ] || return 0
-  done
-  echo "training was over before SIG$signal came, $try times"
+# stop_after STEP SIGNAL DIRECTORY [ARGUMENT…]: a training too long to end by itself, with a checkpoint at every STEP,
+# signalled once it has the first; leaves the exit code in $code and the newest step in $left.
+stop_after() {
+  local step=$1 signal=$2 out=$3
+  shift 3
+  start_train "$out" 1000000 "$step" "$@"
+  while kill -0 "$child" 2>/dev/null && [ "$(newest_step "$out")" -lt "$step" ]; do sleep 0.005; done
+  kill -"$signal" "$child" 2>/dev/null
+  wait "$child" 2>/dev/null
+  code=$?
+  left=$(newest_step "$out")
 }
