@@ -7,6 +7,7 @@
 
 #ifdef USE_C10D_GLOO
 #include <netdb.h>
+#include <sched.h>
 #include <sys/socket.h>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
@@ -73,8 +74,12 @@ constexpr seconds kArrival{300};       // ranks may start minutes apart
 constexpr seconds kBeat{1};            // between signs of life
 constexpr seconds kSilence{12};        // after which a rank is given up
 constexpr seconds kFarewell{5};        // for which whoever has the store waits for the others to go
+constexpr milliseconds kAwake{5};      // of a wait, in which the core is kept awake for Gloo's threads
 constexpr milliseconds kSlice{250};    // of a wait, after which it is asked whether the others live
 constexpr milliseconds kReason{2500};  // by which the reason may come later than the end of a connection
+// Up to so many bytes from all ranks together every rank gathers all and sums itself, which is one round of messages. Two ranks
+// always do, because the sum around a ring brings each of them as many bytes.
+constexpr std::int64_t kGathered = 1 << 18;
 // Gloo's own limit of an exchange; a rank may validate for hours while the others wait.
 constexpr std::chrono::hours kPatience{24 * 14};
 constexpr const char *kStopped = "stopped", *kGone = "gone";
@@ -106,6 +111,16 @@ std::string own_address(const Launch& launch) {
     if (known) return name;
   }
   throw RequestError("MASTER_ADDR", fmt::format("no network leads to '{}'", launch.address));
+}
+
+// Threads that this one starts from here on do not take a core from another when they wake up. Gloo's device thread wakes up on
+// a message, and where it displaces a worker that holds their lock it asks for the lock again and again until the scheduler's
+// next tick, milliseconds later, lets the worker go on.
+void start_patient_threads() {
+#ifdef SCHED_BATCH
+  const sched_param parameters = {};
+  (void)sched_setscheduler(0, SCHED_BATCH, &parameters);
+#endif
 }
 
 bool is_loopback(const std::string& address) { return address.rfind("127.", 0) == 0 || address == "::1"; }
@@ -224,12 +239,7 @@ class GlooGroup : public ProcessGroup {
         watch_(std::make_shared<Watch>(launch)) {
     arrive();
     std::thread([watch = watch_] { watch->run(); }).detach();
-    const auto options = c10d::ProcessGroupGloo::Options::create();
-    options->timeout = kPatience;
-    options->devices.push_back(launch.interface.empty()
-                                   ? c10d::ProcessGroupGloo::createDeviceForHostname(address_)
-                                   : c10d::ProcessGroupGloo::createDeviceForInterface(launch.interface));
-    connect(options);
+    connect();
   }
 
   ~GlooGroup() override {
@@ -246,7 +256,10 @@ class GlooGroup : public ProcessGroup {
     if (x.is_cuda()) return begin(x, x, [&](std::vector<Tensor>& list) { return nccl(x).allreduce(list); });
 #endif
     // Without NCCL exchanges go through the memory of the CPU.
-    return begin(x, x.cpu().contiguous(), [&](std::vector<Tensor>& list) { return gloo_->allreduce(list); });
+    const Tensor own = x.detach().cpu().contiguous();
+    if (own.numel() > 0 && (size() == 2 || static_cast<std::int64_t>(own.nbytes()) * size() <= kGathered))
+      return std::make_unique<GatheredSum>(x, *this, own);
+    return begin(x, own, [&](std::vector<Tensor>& list) { return gloo_->allreduce(list); });
   }
 
   void broadcast(const Tensor& x) override {
@@ -262,11 +275,7 @@ class GlooGroup : public ProcessGroup {
     Shape sizes = own.sizes().vec();
     sizes[0] *= size();
     const Tensor all = torch::empty(sizes, own.options());
-    if (all.numel() == 0) return all.to(rows.device());
-    std::vector<std::vector<Tensor>> parts(1);
-    for (const Tensor& part : all.chunk(size())) parts[0].push_back(as_bytes(part));
-    const Tensor bytes = as_bytes(own);
-    begin(bytes, bytes, [&](std::vector<Tensor>& list) { return gloo_->allgather(parts, list); })->wait();
+    if (all.numel() > 0) begin_gather(own, all)->wait();
     return all.to(rows.device());
   }
 
@@ -318,6 +327,23 @@ class GlooGroup : public ProcessGroup {
     WorkPointer work_;
   };
 
+  class GatheredSum : public Pending {
+   public:
+    GatheredSum(const Tensor& to, GlooGroup& group, const Tensor& own)
+        : to_(to),
+          parts_(torch::empty({group.size(), own.numel()}, own.options())),
+          gather_(group.begin_gather(own, parts_)) {}
+    void wait() override {
+      gather_->wait();
+      const torch::NoGradGuard no_graph;
+      to_.copy_(parts_.sum(0).view(to_.sizes()));
+    }
+
+   private:
+    Tensor to_, parts_;
+    std::unique_ptr<Pending> gather_;
+  };
+
   const Launch launch_;
   const std::string address_;  // of this rank; unknown where the interface is given
   const Connection store_;
@@ -338,8 +364,18 @@ class GlooGroup : public ProcessGroup {
     }
   }
 
+  // The dense `own` of every rank, one after another, into the dense `all`, both on the CPU.
+  std::unique_ptr<Pending> begin_gather(const Tensor& own, const Tensor& all) {
+    std::vector<std::vector<Tensor>> parts(1);
+    for (const Tensor& part : as_bytes(all).chunk(size())) parts[0].push_back(part);
+    const Tensor bytes = as_bytes(own);
+    return begin(bytes, bytes, [&](std::vector<Tensor>& list) { return gloo_->allgather(parts, list); });
+  }
+
   template <class Work>
   static void finish(Watch& watch, Work& work) {
+    for (const Clock::time_point start = Clock::now(); !work.isCompleted() && Clock::now() - start < kAwake;)
+      std::this_thread::yield();
     for (;;) {
       try {
         work.wait(kSlice);
@@ -383,7 +419,7 @@ class GlooGroup : public ProcessGroup {
   }
 
   // Making the group connects every rank with every other and may wait for one that is gone.
-  void connect(const c10::intrusive_ptr<c10d::ProcessGroupGloo::Options>& options) {
+  void connect() {
     struct Made {
       std::mutex mutex;
       std::condition_variable done;
@@ -391,12 +427,18 @@ class GlooGroup : public ProcessGroup {
       std::string error;
     };
     const auto made = std::make_shared<Made>();
-    std::thread([made, options, store = store_.store(), rank = rank(), size = size()] {
+    std::thread([made, launch = launch_, address = address_, store = store_.store()] {
       c10::intrusive_ptr<c10d::ProcessGroupGloo> group;
       std::string error;
       try {
-        group =
-            c10::make_intrusive<c10d::ProcessGroupGloo>(store, static_cast<int>(rank), static_cast<int>(size), options);
+        start_patient_threads();
+        const auto options = c10d::ProcessGroupGloo::Options::create();
+        options->timeout = kPatience;
+        options->devices.push_back(launch.interface.empty()
+                                       ? c10d::ProcessGroupGloo::createDeviceForHostname(address)
+                                       : c10d::ProcessGroupGloo::createDeviceForInterface(launch.interface));
+        group = c10::make_intrusive<c10d::ProcessGroupGloo>(store, static_cast<int>(launch.rank),
+                                                            static_cast<int>(launch.size), options);
       } catch (const std::exception& failure) {
         error = first_line(failure.what());
       }

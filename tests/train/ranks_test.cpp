@@ -260,7 +260,9 @@ TEST(GradientBuckets, SumsBesideTheBackwardPassAndHasItsGradients) {
     EXPECT_TRUE(torch::equal(numbers, torch::tensor({3.0, -1.0}, torch::kDouble)));
     for (std::size_t i = 0; i < gradients.size(); ++i) {
       ASSERT_EQ(gradients[i].defined(), i != 1);
-      if (i != 1) EXPECT_TRUE(torch::equal(gradients[i], expected[i])) << i;
+      if (i != 1) {
+        EXPECT_TRUE(torch::equal(gradients[i], expected[i])) << i;
+      }
     }
   }
   for (const Tensor& layer : wide.layers) EXPECT_FALSE(layer.grad().defined());
