@@ -74,7 +74,7 @@ Tensor riemannian_loss_terms(const ScalarFunction& energy, const Manifold* manif
     const Tensor rows = x.slice(0, begin, std::min(begin + chunk, x.size(0)));
     const ValueGradientLaplacian d = laplace_beltrami(energy, manifold, rows);
     const Tensor squared = manifold ? manifold->inner(rows, d.gradient, d.gradient) : sum_event(d.gradient.square());
-    parts.push_back((0.5 * squared - d.laplacian).detach().to(torch::kDouble));
+    parts.push_back((0.5 * squared - d.laplacian).detach().to(torch::kCPU, torch::kDouble));
   }
   return torch::cat(parts);
 }

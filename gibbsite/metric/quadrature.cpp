@@ -225,9 +225,48 @@ Tensor energies(const EnergyFn& energy, const Tensor& x, std::int64_t chunk) {
   return parts.empty() ? at::empty({0}, at::TensorOptions().dtype(at::kDouble)) : at::cat(parts);
 }
 
-LogLikelihood log_likelihood(const EnergyFn& energy, const Tensor& x, const Quadrature& quadrature,
+LogNormaliser log_normaliser(const EnergyFn& energy, const Manifold& manifold, const Tensor& points) {
+  constexpr std::int64_t kPerAxis[] = {1024, 256, 48};
+  constexpr double kSettled = 1e-9;
+  constexpr int kDoublings = 8;
+  const std::int64_t d = manifold.dimension();
+  if (d < 1 || d > 3) throw RequestError(where, fmt::format("has no rule for manifolds of {} dimensions", d));
+  double typical_energy = 0;
+  const auto log_z = [&](std::int64_t per_axis, double radius) {
+    const Cubature rule = manifold.cubature(per_axis, radius);
+    const Tensor terms =
+        rule.weights.log() - energies(energy, rule.points.to(points.device(), points.scalar_type())).cpu();
+    const double total = log_sum(terms);
+    if (!std::isfinite(total)) throw WorkError(where, "the energy is not finite somewhere on the manifold");
+    const Tensor masses = (terms - total).exp();
+    typical_energy = at::where(masses > 0, masses * terms.abs(), at::zeros_like(masses)).sum().item<double>();
+    return total;
+  };
+  const std::int64_t per_axis = kPerAxis[d - 1];
+  double radius = 0;
+  if (std::isinf(manifold.volume())) {
+    const Tensor origin = manifold.origin(points).expand_as(points);
+    radius = std::max(manifold.distance(origin, points).max().item<double>(), 1.0);
+    for (int doubling = 0;; ++doubling, radius *= 2) {
+      const double narrow = log_z(per_axis, radius), wide = log_z(per_axis, 2 * radius);
+      if (std::abs(wide - narrow) <= std::max(kSettled, rounding(points) * typical_energy)) break;
+      if (doubling == kDoublings)
+        throw WorkError(where,
+                        fmt::format("mass lies beyond distance {:.3g} of the origin, with no end after {} doublings",
+                                    radius, doubling),
+                        "the energy does not grow away from the data, so that no density exists");
+    }
+  }
+  LogNormaliser result;
+  result.log_z = log_z(per_axis, radius);
+  result.log_z_error =
+      std::max(std::abs(result.log_z - log_z(per_axis / 2, radius)), rounding(points) * std::max(typical_energy, 1.0));
+  return result;
+}
+
+LogLikelihood log_likelihood(const EnergyFn& energy, const Tensor& x, const LogNormaliser& normaliser,
                              std::int64_t chunk) {
-  return {mean_estimate(-energies(energy, x, chunk) - quadrature.log_z), quadrature.log_z_error};
+  return {mean_estimate(-energies(energy, x, chunk) - normaliser.log_z), normaliser.log_z_error};
 }
 
 }  // namespace gibbsite

@@ -1,10 +1,12 @@
 // Partition function, moments and density of an energy in one or two dimensions by the trapezoidal rule on a box. For a
-// smooth density that vanishes at the border the rule converges faster than any power of the spacing.
+// smooth density that vanishes at the border the rule converges faster than any power of the spacing. The partition function
+// on a manifold, by its cubature.
 #pragma once
 
 #include <gibbsite/core/box.h>
 #include <gibbsite/core/options.h>
 #include <gibbsite/core/tensor.h>
+#include <gibbsite/manifold/manifold.h>
 #include <gibbsite/metric/estimate.h>
 
 #include <vector>
@@ -29,11 +31,14 @@ struct QuadratureSettings {
   }
 };
 
-struct Quadrature {
-  Box box;           ///< after enlargement
-  double log_z = 0;  ///< log of the integral of exp(-energy) over the box
+struct LogNormaliser {
+  double log_z = 0;  ///< log of the integral of exp(-energy)
   double log_z_error =
-      0;  ///< |difference| to the grid with half the cells, and at least the rounding of the energy's dtype
+      0;  ///< |difference| to a rule with half the points per axis, and at least the rounding of the energy's dtype
+};
+
+struct Quadrature : LogNormaliser {
+  Box box;             ///< after enlargement; what is integrated over
   double outside = 0;  ///< share of mass found between the box and its double; NaN with enlargements = 0
   Tensor mean;         ///< [d] float64
   Tensor covariance;   ///< [d, d] float64
@@ -50,13 +55,19 @@ Quadrature quadrature(const EnergyFn& energy, const Box& box, const Tensor& like
 /// float64. log_z = 0 and minus an exact log density as the energy give the truth beside a model.
 Tensor density_grid(const EnergyFn& energy, const Box& box, const Tensor& like, std::int64_t points, double log_z = 0);
 
+/// On a manifold with a cubature, with respect to its volume. What is not compact is cut at a distance from the origin that
+/// doubles from that of the farthest of `points` until log Z changes by less than 1e-9; WorkError where it does not in 8
+/// doublings. Points are evaluated in the dtype and on the device of `points`, [N, ambient]. Throws RequestError where the
+/// manifold has no cubature or more than three dimensions.
+LogNormaliser log_normaliser(const EnergyFn& energy, const Manifold& manifold, const Tensor& points);
+
 struct LogLikelihood {
   Estimate estimate;            ///< mean of -energy(x) - log Z over the held-out points, s.e. over points
   double quadrature_error = 0;  ///< of log Z
 };
 
 /// x: held-out points [N, d].
-LogLikelihood log_likelihood(const EnergyFn& energy, const Tensor& x, const Quadrature& quadrature,
+LogLikelihood log_likelihood(const EnergyFn& energy, const Tensor& x, const LogNormaliser& normaliser,
                              std::int64_t chunk = 65536);
 
 /// energy(x) in chunks without a graph, [N] in float64.

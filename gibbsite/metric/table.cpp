@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/core/text.h>
+#include <gibbsite/manifold/geodesic_jet.h>
 #include <gibbsite/metric/auroc.h>
 #include <gibbsite/metric/chain_diagnostics.h>
 #include <gibbsite/metric/classification.h>
@@ -21,16 +22,17 @@ void need(bool present, const char* metric, const char* what) {
   if (!present) throw RequestError(fmt::format("metric {}", metric), fmt::format("needs {}", what));
 }
 
-Quadrature quadrature_of(const char* metric, const MetricInput& input) {
+LogNormaliser normaliser_of(const char* metric, const MetricInput& input) {
   need(static_cast<bool>(input.energy), metric, "an energy");
   need(input.data.defined(), metric, "data");
+  if (input.manifold) return log_normaliser(input.energy, *input.manifold, input.data);
   need(input.data.dim() == 2 && input.data.size(1) <= 2, metric, "points in one or two dimensions");
   const Tensor points = input.training.defined() ? at::cat({input.data, input.training}) : input.data;
   return quadrature(input.energy, data_box(points), input.data);
 }
 
 Values log_likelihood_values(const MetricInput& input) {
-  const Quadrature integral = quadrature_of("log_likelihood", input);
+  const LogNormaliser integral = normaliser_of("log_likelihood", input);
   LogLikelihood result = log_likelihood(input.energy, input.data, integral);
   result.estimate.value += input.log_jacobian;
   return {{"log_likelihood",
@@ -40,14 +42,19 @@ Values log_likelihood_values(const MetricInput& input) {
 }
 
 Values log_z_values(const MetricInput& input) {
-  const Quadrature integral = quadrature_of("log_z", input);
+  const LogNormaliser integral = normaliser_of("log_z", input);
   return {{"log_z", {integral.log_z, integral.log_z_error, 1}, "nats", {}}};
 }
 
 Values score_matching_values(const MetricInput& input) {
   need(static_cast<bool>(input.energy), "sm_loss", "an energy");
   need(input.data.defined(), "sm_loss", "data");
-  return {{"sm_loss", score_matching_loss(ScalarFunction{input.energy, input.jet}, input.data), "1", {}}};
+  const ScalarFunction energy{input.energy, input.jet};
+  return {{"sm_loss",
+           input.manifold ? mean_estimate(riemannian_loss_terms(energy, input.manifold, input.data))
+                          : score_matching_loss(energy, input.data),
+           "1",
+           {}}};
 }
 
 Values auroc_values(const MetricInput& input) {
@@ -181,10 +188,12 @@ Values inception_score_values(const MetricInput& input) {
 
 const std::vector<MetricEntry>& metric_table() {
   static const std::vector<MetricEntry> table{
-      {"log_likelihood", "held-out log density in 1-D and 2-D, normalised by quadrature", "", log_likelihood_values,
-       true},
-      {"log_z", "log partition function in 1-D and 2-D by quadrature", "", log_z_values, true},
-      {"sm_loss", "exact score-matching loss", "Hyvärinen 2005", score_matching_values, true},
+      {"log_likelihood",
+       "held-out log density in 1-D and 2-D and on manifolds of up to 3 dimensions, normalised by quadrature", "",
+       log_likelihood_values, true, true},
+      {"log_z", "log partition function in 1-D and 2-D and on manifolds of up to 3 dimensions by quadrature", "",
+       log_z_values, true, true},
+      {"sm_loss", "exact score-matching loss", "Hyvärinen 2005", score_matching_values, true, true},
       {"auroc", "out-of-distribution detection by log density, gradient norm and typicality",
        "DeLong, DeLong and Clarke-Pearson 1988", auroc_values, true},
       {"moments", "largest difference of mean and covariance between samples and data, in standard errors", "",

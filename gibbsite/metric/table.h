@@ -15,12 +15,15 @@
 
 namespace gibbsite {
 
+class Manifold;
+
 /// What a metric may use. Undefined or empty members are absent; a metric that needs one throws RequestError naming it.
 struct MetricInput {
   EnergyFn energy;                     ///< in the model's units
   std::function<Jet(const Jet&)> jet;  ///< of the energy, where it has one
   Tensor data;                         ///< held-out points, model's units, [N, *event]
   Tensor training;                     ///< training points, model's units, for typicality and the quadrature's box
+  const Manifold* manifold = nullptr;  ///< on which the points lie; null: Euclidean space
   Tensor samples;                      ///< model samples, model's units, [S, *event]
   std::vector<std::pair<std::string, Tensor>> out;  ///< out-of-distribution sets by name, model's units
   double log_jacobian = 0;                          ///< mean log |det| of the data transform, added to log densities
@@ -51,6 +54,7 @@ struct MetricEntry {
   std::string paper;    ///< where it comes from
   std::function<std::vector<MetricValue>(const MetricInput&)> evaluate;
   bool needs_energy = false;  ///< a score network is refused before any work
+  bool on_manifolds = false;  ///< its energies may live on manifolds
 };
 
 const std::vector<MetricEntry>& metric_table();

@@ -116,9 +116,7 @@ void build_manifold(const Config& recipe, Parts& parts) {
 
 /// Refuses what would take points of a manifold for points of Euclidean space.
 void require_flat(const Parts& parts, const std::string& origin, const std::string& what) {
-  const bool flat =
-      !parts.manifold || (parts.manifold->isometric() && std::isinf(parts.manifold->injectivity_radius()));
-  if (!flat) throw RequestError(origin, fmt::format("{} knows nothing of manifolds", what));
+  if (!parts.flat()) throw RequestError(origin, fmt::format("{} knows nothing of manifolds", what));
 }
 
 std::shared_ptr<const Kernel> build_kernel(const Config& table, const std::string& path, Config& resolved) {
@@ -168,10 +166,7 @@ void build_evaluate(const Config& recipe, Parts& parts) {
   parts.evaluate = read_options<EvaluateOptions>(table, "evaluate");
   parts.evaluate.metrics = read_strings(table, "metrics");
   for (const std::string& name : parts.evaluate.metrics)
-    if (find_metric(name).needs_energy) {
-      parts.require_density(fmt::format("metric {}", name));
-      require_flat(parts, origin_of(table, "metrics", "evaluate"), fmt::format("metric '{}'", name));
-    }
+    parts.require_metric(name, origin_of(table, "metrics", "evaluate"));
   parts.evaluate.out = read_strings(table, "out");
   const auto strings = [](const std::vector<std::string>& items) {
     return Config::array({items.begin(), items.end()});
@@ -327,6 +322,15 @@ void Parts::require_density(const std::string& who) const {
   if (vae.space)
     throw RequestError(who, "the density of this model is that of its auto-encoder times that of its energy",
                        "`reproduce vaebm/25-gaussians` shows how it is judged");
+}
+
+bool Parts::flat() const { return !manifold || (manifold->isometric() && std::isinf(manifold->injectivity_radius())); }
+
+void Parts::require_metric(const std::string& name, const std::string& origin) const {
+  const MetricEntry& metric = find_metric(name);
+  if (!metric.needs_energy) return;
+  require_density(fmt::format("metric {}", name));
+  if (!metric.on_manifolds) require_flat(*this, origin, fmt::format("metric '{}'", name));
 }
 
 Tensor Parts::like() const { return torch::empty({0}, torch::dtype(dtype).device(device)); }

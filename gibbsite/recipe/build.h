@@ -62,6 +62,10 @@ struct Parts : Networks {
   Rng rng(std::string_view stream) const { return Rng(static_cast<std::uint64_t>(general.seed), stream); }
   /// Throws RequestError naming `who` where there is no energy that is minus a log density up to a constant.
   void require_density(const std::string& who) const;
+  /// Whether points lie in Euclidean space.
+  bool flat() const;
+  /// Throws RequestError, whose place is `origin`, for a metric that this model does not go with.
+  void require_metric(const std::string& name, const std::string& origin) const;
   /// Empty, of the model's dtype and device.
   Tensor like() const;
 };

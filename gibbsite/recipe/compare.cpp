@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 #include <gibbsite/core/error.h>
+#include <gibbsite/manifold/geodesic_jet.h>
 #include <gibbsite/metric/score_matching_loss.h>
 #include <gibbsite/recipe/compare.h>
 #include <gibbsite/recipe/score.h>
@@ -120,7 +121,8 @@ Comparison compare_runs(const CompareRequest& request, const Ports& ports) {
       density = score_points(parts, rows.x, ports).log_density;
       const Tensor x = rows.x.to(parts.like().options());
       const EnergyFn energy = original_energy(parts);
-      loss = event_size(rows.event()) <= kExactLaplacian
+      loss = !parts.flat() ? riemannian_loss_terms(ScalarFunction{energy, {}}, parts.manifold.get(), x)
+             : event_size(rows.event()) <= kExactLaplacian
                  ? score_matching_terms(energy, x)
                  : sliced_score_matching_terms(ScalarFunction{energy, {}}, x, kDirections, Rng(0, "compare"));
     }

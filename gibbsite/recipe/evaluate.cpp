@@ -72,8 +72,7 @@ Result evaluate_run(const EvaluateRequest& request, const Ports& ports) {
   parts.freeze();
   const std::vector<std::string>& names = request.metrics.empty() ? parts.evaluate.metrics : request.metrics;
   if (names.empty()) throw RequestError("evaluate", "no metric was asked for", "--metric NAME or evaluate.metrics");
-  for (const std::string& name : names)
-    if (find_metric(name).needs_energy) parts.require_density(fmt::format("metric {}", name));
+  for (const std::string& name : names) parts.require_metric(name, "--metric");
 
   const auto first_rows = [](const Dataset& all, std::int64_t limit) {
     return limit > 0 && all.size() > limit ? all.rows(0, limit) : all;
@@ -91,6 +90,7 @@ Result evaluate_run(const EvaluateRequest& request, const Ports& ports) {
   const Dataset rows = first_rows(held_out(parts, request.data, request.path), parts.evaluate.points);
 
   MetricInput input;
+  if (!parts.flat()) input.manifold = parts.manifold.get();
   const Energy* energy = parts.energy.get();
   if (energy && !parts.vae.space) input.energy = [energy](const Tensor& x) { return energy->energy(x); };
   if (input.energy && energy->has_jet()) input.jet = [energy](const Jet& x) { return *energy->energy(x); };

@@ -108,6 +108,10 @@ Scores score_points(const Parts& parts, const Tensor& x, const Ports& ports) {
   const Shape& event = parts.transforms.model_event;
   if (dynamic_cast<const NormalisedEnergy*>(parts.energy.get())) {
     result.log_density = -result.energy;
+  } else if (!parts.flat()) {
+    if (parts.manifold->dimension() > 3) return result;
+    const Tensor points = pipeline.forward(x.to(parts.dtype)).to(parts.like().options());
+    result.log_density = -result.energy - log_normaliser(target.energy, *parts.manifold, points).log_z;
   } else if (event.size() == 1 && event[0] <= 2) {
     const Box box = data_box(torch::stack({parts.transforms.low, parts.transforms.high}));
     result.log_density = -result.energy - quadrature(target.energy, box, parts.like()).log_z;

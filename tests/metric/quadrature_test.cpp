@@ -1,5 +1,8 @@
 #include <gibbsite/core/error.h>
 #include <gibbsite/core/random.h>
+#include <gibbsite/manifold/hyperbolic.h>
+#include <gibbsite/manifold/product.h>
+#include <gibbsite/manifold/sphere.h>
 #include <gibbsite/metric/quadrature.h>
 #include <gtest/gtest.h>
 #include <torch/types.h>
@@ -132,6 +135,38 @@ TEST(DensityGrid, SumsToOneAtCellCentres) {
   const Tensor grid = density_grid(energy, Box{{-8, -6}, {8, 6}}, at::zeros({1, 2}, doubles), 60);
   EXPECT_NEAR(grid.sum().item<double>() * (16.0 / 60) * (12.0 / 60), 1, 1e-8);
   EXPECT_NEAR(grid[0][29].item<double>(), std::exp(-(5.9 * 5.9 + 0.1333333 * 0.1333333) / 2) / (2 * pi), 1e-11);
+}
+
+// exp(κ x·μ) on the circle and the sphere, against Bessel functions; the same on their product.
+TEST(Quadrature, NormalisesOnSpheres) {
+  const double kappa = 3;
+  const auto circle = make_sphere({1}), sphere = make_sphere({2});
+  const double on_circle = std::log(2 * pi * std::cyl_bessel_i(0, kappa)),
+               on_sphere = std::log(4 * pi * std::sinh(kappa) / kappa);
+  const EnergyFn first = [&](const Tensor& x) { return -kappa * x.select(1, 0); };
+  const EnergyFn both = [&](const Tensor& x) { return -kappa * (x.select(1, 0) + x.select(1, 2)); };
+  EXPECT_NEAR(log_normaliser(first, *circle, at::zeros({1, 2}, doubles)).log_z, on_circle, 1e-10);
+  EXPECT_NEAR(log_normaliser(first, *sphere, at::zeros({1, 3}, doubles)).log_z, on_sphere, 1e-10);
+  const LogNormaliser product = log_normaliser(both, *product_of({circle, sphere}), at::zeros({1, 5}, doubles));
+  EXPECT_NEAR(product.log_z, on_circle + on_sphere, 1e-8);
+  EXPECT_LT(product.log_z_error, 1e-6);
+  const LogNormaliser rounded = log_normaliser(first, *sphere, at::zeros({1, 3}, at::kFloat));
+  EXPECT_NEAR(rounded.log_z, on_sphere, rounded.log_z_error * 4);
+}
+
+// A normalised law far from the points that are given, and one without a normaliser.
+TEST(Quadrature, NormalisesOnTheHyperbolicPlane) {
+  const auto plane = make_hyperbolic({2});
+  const Tensor origin = plane->origin(at::zeros({1, 3}, doubles));
+  const EnergyFn wrapped = [&](const Tensor& x) {
+    return -plane->log_wrapped_normal(origin.expand_as(x), x, 1.5) - 0.7;
+  };
+  const LogNormaliser found = log_normaliser(wrapped, *plane, origin);
+  EXPECT_NEAR(found.log_z, 0.7, 1e-6);
+  EXPECT_GE(found.log_z_error, std::abs(found.log_z - 0.7) / 10);
+  const EnergyFn constant = [](const Tensor& x) { return at::zeros({x.size(0)}, x.options()); };
+  EXPECT_THROW(log_normaliser(constant, *plane, origin), WorkError);
+  EXPECT_THROW(log_normaliser(constant, *make_sphere({4}), at::zeros({1, 5}, doubles)), RequestError);
 }
 
 }  // namespace

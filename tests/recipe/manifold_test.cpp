@@ -2,6 +2,7 @@
 #include <gibbsite/core/error.h>
 #include <gibbsite/recipe/build.h>
 #include <gibbsite/recipe/sample.h>
+#include <gibbsite/recipe/score.h>
 #include <gibbsite/recipe/train.h>
 #include <gtest/gtest.h>
 #include <torch/nn/module.h>
@@ -51,10 +52,20 @@ TEST(ManifoldRecipes, RefuseWhatDoesNotFit) {
   EXPECT_THROW(build("circle", {"manifold.name=sphere", "manifold.dimension=2"}), RequestError);
   EXPECT_THROW(build("circle", {"data.scale=standardise"}), RequestError);
   EXPECT_THROW(build("rotations", {"model.name=mlp"}), RequestError);
-  EXPECT_THROW(build("circle", {"evaluate.metrics=[\"log_likelihood\"]"}), RequestError);
+  EXPECT_THROW(build("circle", {"evaluate.metrics=[\"auroc\"]"}), RequestError);
   EXPECT_NO_THROW(build("bias-variance", {"manifold.name=euclidean"}));
   // Points of the plane are not on a circle.
   EXPECT_THROW(build("bias-variance", {"manifold.name=sphere", "manifold.dimension=1"}), WorkError);
+}
+
+// Against a trapezoidal rule in the angle.
+TEST(ManifoldRecipes, DensitiesAreNormalisedOverTheManifold) {
+  const Parts parts = build("circle", {"dtype=float64"});
+  constexpr std::int64_t kPoints = 3000;
+  const Tensor angle = torch::arange(kPoints, torch::kDouble) * (2 * M_PI / kPoints);
+  const Scores scores = score_points(parts, torch::stack({angle.cos(), angle.sin()}, 1), {});
+  ASSERT_TRUE(scores.log_density.defined());
+  EXPECT_NEAR(scores.log_density.exp().mean().item<double>() * 2 * M_PI, 1, 1e-9);
 }
 
 }  // namespace
