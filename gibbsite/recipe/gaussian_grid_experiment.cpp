@@ -2,10 +2,10 @@
 #include <gibbsite/core/error.h>
 #include <gibbsite/metric/log_weights.h>
 #include <gibbsite/metric/quadrature.h>
-#include <gibbsite/posterior/importance.h>
 #include <gibbsite/recipe/gaussian_grid_experiment.h>
 #include <gibbsite/recipe/step_cost.h>
 #include <gibbsite/recipe/train.h>
+#include <gibbsite/recipe/vaebm_models.h>
 #include <torch/types.h>
 
 #include <algorithm>
@@ -132,35 +132,17 @@ class GaussianGridExperiment {
     return request;
   }
 
-  // log p(x) of the auto-encoder from below, by `draws` codes of its encoder each: [N] float64.
-  Tensor log_density(const Parts& vae, const Tensor& x, std::int64_t draws, const Rng& rng) const {
-    const torch::NoGradGuard no_graph;
-    const auto joint = make_decoder_energy(*vae.decoder, *vae.prior);
-    const std::int64_t block = std::max<std::int64_t>(1, kRowsAtOnce / draws);
-    std::vector<Tensor> all;
-    for (std::int64_t first = 0; first < x.size(0); first += block) {
-      if (ports_.interrupt->requested()) throw Interrupted("reproduce", "stopped at the auto-encoder's likelihood");
-      const Tensor rows = x.narrow(0, first, std::min(block, x.size(0) - first));
-      Rng own = rng.at_row(first);
-      const Tensor weights = importance_log_weights(*joint, *vae.encoder, rows, draws, own).to(torch::kDouble);
-      all.push_back(torch::logsumexp(weights, 0) - std::log(static_cast<double>(draws)));
-      ports_.logger->progress("likelihood of the auto-encoder",
-                              static_cast<double>(first) / static_cast<double>(x.size(0)));
-    }
-    return torch::cat(all);
-  }
-
   void prepare(const Parts& vae) {
     const Rng rng = vae.rng("judge");
     reference_.test = vae.data->prepared(vae.data->splits.test, "test", vae.dtype);
     reference_.test = reference_.test.narrow(0, 0, std::min(settings_.points, reference_.test.size(0)));
-    reference_.log_test = log_density(vae, reference_.test, settings_.draws, rng.stream("test"));
+    reference_.log_test = importance_bound(vae, reference_.test, settings_.draws, rng.stream("test"), ports_);
     const double step = 6.0 / static_cast<double>(settings_.cells);
     const Tensor axis = (torch::arange(settings_.cells + 1, torch::kDouble) * step - 3).to(vae.dtype);
     const std::vector<Tensor> mesh = torch::meshgrid({axis, axis}, "ij");
     reference_.grid = torch::stack({mesh[1].flatten(), mesh[0].flatten()}, 1);
     reference_.cell = step * step;
-    reference_.log_grid = log_density(vae, reference_.grid, settings_.grid_draws, rng.stream("grid"));
+    reference_.log_grid = importance_bound(vae, reference_.grid, settings_.grid_draws, rng.stream("grid"), ports_);
     const auto generator = make_decoder_generator(*vae.decoder);
     const NoiseSpace space(*generator, {});
     const torch::NoGradGuard no_graph;

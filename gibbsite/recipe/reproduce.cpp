@@ -29,6 +29,8 @@
 #include <gibbsite/recipe/reproduce.h>
 #include <gibbsite/recipe/score_bias.h>
 #include <gibbsite/recipe/smoke_ssm.h>
+#include <gibbsite/recipe/vaebm_images.h>
+#include <gibbsite/recipe/vaebm_ood.h>
 #include <gibbsite/report/plot_data.h>
 
 #include <algorithm>
@@ -95,6 +97,10 @@ const std::vector<Experiment>& experiment_table() {
       {"mvl/rotations", "an energy of rotations", "beyond minimum velocity learning", reproduce_rotations},
       {"vaebm/25-gaussians", "an auto-encoder of 25 Gaussians and energies that correct it in its noise space",
        "VAEBM, Figure 4", reproduce_gaussian_grid},
+      {"vaebm/images", "images of an auto-encoder before and after an energy corrects them in noise space",
+       "VAEBM, section 5.1", reproduce_vaebm_images},
+      {"vaebm/ood", "an auto-encoder and its product with an energy as detectors of other images", "VAEBM, Table 6",
+       reproduce_vaebm_ood},
       {"cebm/few-label", "representations of conjugate energies and their baselines, judged from few labels",
        "CEBM, Table 2", reproduce_few_label},
       {"cebm/ood", "conjugate energies and their baselines as detectors of other images", "CEBM, Table 1",

@@ -1,0 +1,146 @@
+#include <fmt/format.h>
+#include <gibbsite/core/error.h>
+#include <gibbsite/core/file.h>
+#include <gibbsite/metric/frechet.h>
+#include <gibbsite/metric/quadrature.h>
+#include <gibbsite/model/latent_energy.h>
+#include <gibbsite/posterior/importance.h>
+#include <gibbsite/recipe/vaebm_models.h>
+#include <torch/types.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <limits>
+#include <sstream>
+
+namespace gibbsite {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr std::int64_t kRounds = 5;
+constexpr std::int64_t kJudged = 1000;          // samples that a round is judged by
+constexpr std::int64_t kReference = 9000;       // training images that they are compared with
+constexpr std::int64_t kDecodedAtOnce = 20000;  // of a decoder
+
+// What a run is loaded from.
+void copy_run(const std::string& from, const std::string& to) {
+  const std::string made = to + ".making";
+  fs::remove_all(made);
+  fs::create_directories(made);
+  for (const auto& entry : fs::directory_iterator(from)) {
+    const std::string name = entry.path().filename().string();
+    if (name == "recipe.toml" || name == "transforms.pt" || name == "cpu-seconds" || name.rfind("checkpoint-", 0) == 0)
+      fs::copy(entry.path(), fs::path(made) / name);
+  }
+  fs::remove_all(to);
+  fs::rename(made, to);
+}
+
+}  // namespace
+
+const std::vector<StudyModel>& vaebm_models() {
+  static const std::vector<std::string> small_energy = {"model.stem=4", "model.blocks=[4,8]", "model.halve=[1,2]",
+                                                        "model.initial_rows=8", "objective.steps=2"};
+  static const std::vector<std::string> small_coder = {"encoder.filters=4", "decoder.filters=4", "latent.size=4"};
+  static const std::vector<StudyModel> list = {
+      {"vae", "vaebm/mnist-vae", {}, 6000, "", small_coder, ""},
+      {"vaebm", "vaebm/mnist", {}, 1000, "chain", small_energy, "vae"},
+      {"vaebm-fresh", "vaebm/mnist", {"objective.probability=0"}, 1000, "chain", small_energy, "vae"},
+  };
+  return list;
+}
+
+VaebmStudy::VaebmStudy(const ExperimentContext& context, const Ports& ports, const std::string& otherwise_data,
+                       std::vector<std::string> slugs, std::string metric)
+    : ModelStudy({"vaebm",
+                  vaebm_models(),
+                  10,
+                  {"train.steps=4", "train.batch_size=8", "train.checkpoint_every=2", "data.train=80", "data.test=64"}},
+                 context, ports, otherwise_data, std::move(slugs), std::move(metric)) {}
+
+std::int64_t VaebmStudy::judged() const { return smoke() ? 16 : kJudged; }
+
+const Tensor& VaebmStudy::training_features(const Parts& parts) {
+  if (!training_features_.defined())
+    training_features_ = judge().judge(parts).features(rows(parts.data->splits.train, kReference).x.to(torch::kFloat));
+  return training_features_;
+}
+
+VaebmStudy::Trained VaebmStudy::chosen(const StudyModel& model) {
+  if (model.base.empty()) return train(model);
+  const std::string run = run_of(model), best = run + "-chosen", log = run + "-rounds.txt";
+  const std::int64_t rounds = smoke() ? 1 : kRounds;
+  std::string text = fs::exists(log) ? read_file(log) : "";
+  double least = std::numeric_limits<double>::infinity();
+  std::vector<std::int64_t> known;
+  std::istringstream lines(text);
+  for (double step = 0, distance = 0; lines >> step >> distance;) {
+    known.push_back(static_cast<std::int64_t>(step));
+    least = std::min(least, distance);
+  }
+  for (std::int64_t round = 1; round <= rounds; ++round) {
+    if (static_cast<std::int64_t>(known.size()) >= rounds) break;
+    try {
+      const Trained now = train(model, static_cast<double>(round) / static_cast<double>(rounds));
+      if (std::find(known.begin(), known.end(), now.step) != known.end()) continue;
+      const Tensor x = judge().samples(now.parts, now.run, now.step, judged());
+      const Estimate found = frechet_distance(judge().judge(now.parts).features(x), training_features(now.parts));
+      Row made = row(model, now, "frechet_classifier", found);
+      made.settings["against"] = "train";
+      made.settings["samples"] = static_cast<double>(x.size(0));
+      context().add({made});
+      say(fmt::format("{} at step {}: {} from training images", model.slug, now.step,
+                      format_estimate(found.value, found.standard_error)));
+      if (found.value < least) {
+        least = found.value;
+        copy_run(run, best);
+      }
+      known.push_back(now.step);
+      text += fmt::format("{} {}\n", now.step, found.value);
+      write_file(log, text);
+    } catch (const WorkError& error) {
+      if (!fs::exists(best)) throw;
+      ports().logger->warn(fmt::format("{}: {}", model.slug, error.what()));
+      context().add({row(model.slug, "diverged", {1})});
+      break;
+    }
+  }
+  return load(best);
+}
+
+Tensor VaebmStudy::samples(const Trained& trained, std::int64_t n) {
+  const std::int64_t first = trained.parts.vae.space ? judged() : 0;
+  return judge().samples(trained.parts, trained.run, trained.step, first + n).narrow(0, first, n);
+}
+
+Tensor VaebmStudy::log_density(const Trained& trained, const Tensor& x, std::int64_t codes) const {
+  const Parts& parts = trained.parts;
+  const Parts& vae = parts.vae.parts ? *parts.vae.parts : parts;
+  const Tensor v = parts.transforms.pipeline.forward(x).to(parts.like().options());
+  const Tensor bound = importance_bound(vae, v, codes, vae.rng("bound"), ports());
+  if (!parts.vae.space) return bound;
+  const EnergyFn energy = [&parts](const Tensor& y) { return parts.energy->energy(y); };
+  return bound - energies(energy, v, 500);
+}
+
+Tensor importance_bound(const Parts& vae, const Tensor& x, std::int64_t codes, const Rng& rng, const Ports& ports) {
+  const torch::NoGradGuard no_graph;
+  const auto joint = make_decoder_energy(*vae.decoder, *vae.prior);
+  const std::int64_t block = std::max<std::int64_t>(1, kDecodedAtOnce / codes);
+  std::vector<Tensor> all;
+  for (std::int64_t first = 0; first < x.size(0); first += block) {
+    if (ports.interrupt->requested()) throw Interrupted("reproduce", "stopped at the auto-encoder's likelihood");
+    const Tensor rows = x.narrow(0, first, std::min(block, x.size(0) - first));
+    Rng own = rng.at_row(first);
+    const Tensor weights = importance_log_weights(*joint, *vae.encoder, rows, codes, own).to(torch::kDouble);
+    all.push_back(torch::logsumexp(weights, 0) - std::log(static_cast<double>(codes)));
+    ports.logger->progress("likelihood of the auto-encoder",
+                           static_cast<double>(first) / static_cast<double>(x.size(0)));
+  }
+  return torch::cat(all);
+}
+
+}  // namespace gibbsite

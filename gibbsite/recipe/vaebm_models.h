@@ -1,0 +1,40 @@
+// The models that the studies of VAEBM compare, trained once each and shared by them: an auto-encoder, and energies that correct
+// it (protocol sheet of VAEBM, section 10).
+#pragma once
+
+#include <gibbsite/recipe/model_study.h>
+
+#include <string>
+#include <vector>
+
+namespace gibbsite {
+
+/// vae, and based on it vaebm (chains go on from a replay buffer) and vaebm-fresh (every chain starts anew).
+const std::vector<StudyModel>& vaebm_models();
+
+class VaebmStudy : public ModelStudy {
+ public:
+  VaebmStudy(const ExperimentContext& context, const Ports& ports, const std::string& otherwise_data,
+             std::vector<std::string> slugs, std::string metric);
+
+  /// An energy trained in rounds, as it was after that whose samples come nearest to training images by the Fréchet distance in
+  /// the classifier's features: training diverges in the end (sheet 5), and the best comes before. Adds a row
+  /// frechet_classifier with `against` = "train" per round, and diverged = 1 where training failed. Other models: trained to the
+  /// end. Throws WorkError where the first round failed.
+  Trained chosen(const StudyModel& model);
+  /// Draws that no round was judged by, [n, *event] in original units.
+  Tensor samples(const Trained& trained, std::int64_t n);
+  /// log p - E without its constant, p the auto-encoder's bound by so many codes: [N, *event] in original units -> [N].
+  Tensor log_density(const Trained& trained, const Tensor& x, std::int64_t codes) const;
+
+ private:
+  Tensor training_features_;
+  std::int64_t judged() const;
+  const Tensor& training_features(const Parts& parts);
+};
+
+/// The importance-weighted bound on log p(x) of an auto-encoder by so many codes of its encoder: [N, *event] in model units ->
+/// [N] float64.
+Tensor importance_bound(const Parts& vae, const Tensor& x, std::int64_t codes, const Rng& rng, const Ports& ports);
+
+}  // namespace gibbsite

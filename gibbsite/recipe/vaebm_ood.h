@@ -1,0 +1,13 @@
+// An auto-encoder and its product with an energy as detectors of other images (VAEBM, Table 6).
+#pragma once
+
+#include <gibbsite/recipe/reproduce.h>
+
+namespace gibbsite {
+
+/// Rows: auroc by log p of the auto-encoder (vae) and by log p - E (vaebm), with `out` and `score` = "log_density", of the first
+/// test images against those of other sets, means of two unrelated test images (interpolations), constants, and the training
+/// set (`out` = "train", 1/2 expected). p is the importance-weighted bound with as many codes for every set.
+ExperimentOutcome reproduce_vaebm_ood(const ExperimentContext& context, const Ports& ports);
+
+}  // namespace gibbsite
