@@ -49,6 +49,34 @@ Load mnist_layout(const std::string& folder) {
   };
 }
 
+// Three digits as the channels of one image. Every channel takes each image as often as it is said, in an order of its own; the
+// orders belong to the data set and are the same for every seed.
+Dataset stacked(const Dataset& digits, std::int64_t times, const Rng& rng) {
+  constexpr std::int64_t kChannels = 3, kClasses = 10;
+  std::vector<Tensor> x;
+  Tensor label = torch::zeros({times * digits.size()}, torch::kLong);
+  for (std::int64_t channel = 0; channel < kChannels; ++channel) {
+    std::vector<Tensor> all;
+    for (std::int64_t k = 0; k < times; ++k)
+      all.push_back(rng.stream("stacked").at_step(times * channel + k).permutation(digits.size()));
+    const Tensor rows = torch::cat(all);
+    x.push_back(digits.x.index_select(0, rows));
+    label = label * kClasses + digits.label.index_select(0, rows);
+  }
+  Dataset data = digits;
+  data.x = torch::stack(x, 1);
+  data.label = label;
+  return data;
+}
+
+Load stacked_mnist() {
+  return [](const NamedSet& set, const DataPath& path, const FileOptions& /*options*/) {
+    const Rng rng(0, set.name);
+    return Published{stacked(read_mnist_part(set, path, "mnist", "train"), 2, rng.stream("train")),
+                     stacked(read_mnist_part(set, path, "mnist", "t10k"), 2, rng.stream("test"))};
+  };
+}
+
 Load mnist_test_only(const std::string& folder) {
   return [=](const NamedSet& set, const DataPath& path, const FileOptions& /*options*/) {
     return Published{std::nullopt, read_mnist_part(set, path, folder, "t10k")};
@@ -238,6 +266,7 @@ const std::vector<NamedSet>& named_sets() {
   static const std::vector<NamedSet> table = {
       {"mnist", "70000 handwritten digits, 28 × 28, 10 classes", "LeCun, Cortes, Burges 1998", four_files + "yann.lecun.com/exdb/mnist into mnist/", mnist_layout("mnist")},
       {"fashion-mnist", "70000 pieces of clothing, 28 × 28, 10 classes", "Xiao, Rasul, Vollgraf 2017", four_files + "github.com/zalandoresearch/fashion-mnist into fashion_mnist/", mnist_layout("fashion_mnist")},
+      {"stacked-mnist", "140000 images of three digits, one per channel, 3 × 28 × 28, 1000 classes", "Srivastava et al. 2017", four_files + "yann.lecun.com/exdb/mnist into mnist/", stacked_mnist()},
       {"notmnist", "10000 letters A to J in many fonts, 28 × 28 (test only)", "Bulatov 2011", "get t10k-{images-idx3,labels-idx1}-ubyte.gz of github.com/davidflanagan/notMNIST-to-MNIST into notmnist/", mnist_test_only("notmnist")},
       {"omniglot", "4840 drawings of 242 characters (small background sets), 28 × 28", "Lake, Salakhutdinov, Tenenbaum 2015", "make omniglot_small-{images28-idx3,labels-idx1}-ubyte.gz of github.com/brendenlake/omniglot in omniglot_small/", images("omniglot_small/omniglot_small-images28-idx3-ubyte.gz", "omniglot_small/omniglot_small-labels-idx1-ubyte.gz")},
       {"frey-faces", "1965 video frames of a face, 28 × 20, in video order", "Frey, Roweis", "make frey-images-idx3-ubyte.gz of cs.nyu.edu/~roweis/data.html in frey_faces/", images("frey_faces/frey-images-idx3-ubyte.gz", "")},

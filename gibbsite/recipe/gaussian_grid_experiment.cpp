@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/metric/log_weights.h>
+#include <gibbsite/metric/mode_coverage.h>
 #include <gibbsite/metric/quadrature.h>
 #include <gibbsite/recipe/gaussian_grid_experiment.h>
 #include <gibbsite/recipe/step_cost.h>
@@ -180,15 +181,15 @@ class GaussianGridExperiment {
     const double sigma = truth_->length_scale();
     const Tensor inside = (x - cell).norm(2, 1).le(4 * sigma);
     const Tensor number = ((cell.select(1, 1) + 2) * kSide + cell.select(1, 0) + 2).to(torch::kLong);
-    const Tensor counts = torch::bincount(number, {}, kSide * kSide).to(torch::kDouble);
-    const Tensor near = torch::bincount(number.masked_select(inside), {}, kSide * kSide);
-    const Tensor share = counts / counts.sum();
-    const double divergence = torch::xlogy(share, share * (kSide * kSide)).sum().item<double>();
+    const Tensor near = number.masked_select(inside);
+    const std::int64_t modes = near.numel() > 0 ? mode_coverage(near, kSide * kSide).modes : 0;
+    const Estimate divergence = mode_coverage(number, kSide * kSide).divergence;
     const Estimate close = share_estimate(inside.sum().item<std::int64_t>(), x.size(0));
-    std::vector<Row> rows = {row(method, "modes", near.gt(0).sum().item<double>(), "1"),
-                             row(method, "kl_uniform", divergence, "nats"),
+    std::vector<Row> rows = {row(method, "modes", static_cast<double>(modes), "1"),
+                             row(method, "kl_uniform", divergence.value, "nats"),
                              row(method, "share_within_4_sigma", close.value, "1")};
-    rows.back().standard_error = close.standard_error;
+    rows[1].standard_error = divergence.standard_error;
+    rows[2].standard_error = close.standard_error;
     return rows;
   }
 

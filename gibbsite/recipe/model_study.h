@@ -41,6 +41,9 @@ struct StudyPlan {
   std::vector<std::string> smoke;  ///< of every recipe at smoke scale
 };
 
+/// The data set that settings ask for by "data=NAME".
+std::string asked_data(const std::vector<std::string>& set, const std::string& otherwise);
+
 class ModelStudy {
  public:
   /// Takes "<plan>.key=value", "data=NAME" and "method=NAME" out of the context's settings; the rest belongs to recipes.

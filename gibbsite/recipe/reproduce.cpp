@@ -31,6 +31,7 @@
 #include <gibbsite/recipe/smoke_ssm.h>
 #include <gibbsite/recipe/vaebm_images.h>
 #include <gibbsite/recipe/vaebm_ood.h>
+#include <gibbsite/recipe/vaebm_stacked_mnist.h>
 #include <gibbsite/report/plot_data.h>
 
 #include <algorithm>
@@ -97,6 +98,8 @@ const std::vector<Experiment>& experiment_table() {
       {"mvl/rotations", "an energy of rotations", "beyond minimum velocity learning", reproduce_rotations},
       {"vaebm/25-gaussians", "an auto-encoder of 25 Gaussians and energies that correct it in its noise space",
        "VAEBM, Figure 4", reproduce_gaussian_grid},
+      {"vaebm/stacked-mnist", "how many of the thousand triples of digits samples cover, and how evenly",
+       "VAEBM, Table 5", reproduce_stacked_mnist},
       {"vaebm/images", "images of an auto-encoder before and after an energy corrects them in noise space",
        "VAEBM, section 5.1", reproduce_vaebm_images},
       {"vaebm/ood", "an auto-encoder and its product with an energy as detectors of other images", "VAEBM, Table 6",

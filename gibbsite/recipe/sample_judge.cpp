@@ -60,19 +60,25 @@ const Judge& SampleJudge::judge(const Parts& parts) {
     const std::vector<std::int64_t> done = fs::exists(run) ? CheckpointStore(run).steps() : std::vector<std::int64_t>();
     if (done.empty() || done.back() < steps) train_or_resume(request, ports_);
   }
-  judge_ = std::make_unique<Judge>(run, parts.transforms.event, "experiment.classifier", context_.path, *ports_.logger);
+  Shape event = parts.transforms.event;
+  if (settings_.channels) event.erase(event.begin());
+  judge_ = std::make_unique<Judge>(run, event, "experiment.classifier", context_.path, *ports_.logger);
   return *judge_;
+}
+
+Tensor SampleJudge::features(const Parts& parts, const Tensor& x) {
+  const Tensor images = x.to(torch::kFloat);
+  return judge(parts).features(settings_.channels ? images.flatten(0, 1) : images);
 }
 
 const Tensor& SampleJudge::reference(const Parts& parts) {
   const Dataset& test = parts.data->splits.test;
-  if (!reference_.defined())
-    reference_ = judge(parts).features(test.rows(0, std::min(settings_.reference, test.size())).x.to(torch::kFloat));
+  if (!reference_.defined()) reference_ = features(parts, test.rows(0, std::min(settings_.reference, test.size())).x);
   return reference_;
 }
 
 Row SampleJudge::distance(const Parts& parts, const std::string& method, const Tensor& x) {
-  return row_of(parts, method, "frechet_classifier", frechet_distance(judge(parts).features(x), reference(parts)), x);
+  return row_of(parts, method, "frechet_classifier", frechet_distance(features(parts, x), reference(parts)), x);
 }
 
 JudgedDigits SampleJudge::digits(const Parts& parts, const std::string& method, const Tensor& x) {

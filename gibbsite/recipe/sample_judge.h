@@ -18,6 +18,7 @@ struct SampleJudgeSettings {
   std::string classifier;             ///< run of one; empty: it is trained first
   std::vector<std::string> set;       ///< of the recipe of the classifier that is trained, fd/mnist-classifier
   std::int64_t reference = 9000;      ///< first test images, which the Fréchet distance is taken from
+  bool channels = false;              ///< every channel of an image is one of its own to the classifier
   std::int64_t chains_per_file = 64;  ///< samples are kept in files of so many, so that an interrupted call goes on
 };
 
@@ -35,6 +36,8 @@ class SampleJudge {
   SampleJudge(SampleJudgeSettings settings, const ExperimentContext& context, const Ports& ports);
 
   const Judge& judge(const Parts& parts);
+  /// Features of images [N, *event] in original units; where channels are images of their own, those of each: [N C, features].
+  Tensor features(const Parts& parts, const Tensor& x);
   /// Features of the reference images.
   const Tensor& reference(const Parts& parts);
   /// frechet_classifier of samples [n, *event] in original units, with `samples` in the row.

@@ -41,22 +41,22 @@ void copy_run(const std::string& from, const std::string& to) {
 
 }  // namespace
 
-const std::vector<StudyModel>& vaebm_models() {
+std::vector<StudyModel> vaebm_models(const std::string& data) {
+  const std::string recipe = data == "stacked-mnist" ? "vaebm/stacked-mnist" : "vaebm/mnist";
   static const std::vector<std::string> small_energy = {"model.stem=4", "model.blocks=[4,8]", "model.halve=[1,2]",
                                                         "model.initial_rows=8", "objective.steps=2"};
   static const std::vector<std::string> small_coder = {"encoder.filters=4", "decoder.filters=4", "latent.size=4"};
-  static const std::vector<StudyModel> list = {
-      {"vae", "vaebm/mnist-vae", {}, 6000, "", small_coder, ""},
-      {"vaebm", "vaebm/mnist", {}, 1000, "chain", small_energy, "vae"},
-      {"vaebm-fresh", "vaebm/mnist", {"objective.probability=0"}, 1000, "chain", small_energy, "vae"},
+  return {
+      {"vae", recipe + "-vae", {}, 6000, "", small_coder, ""},
+      {"vaebm", recipe, {}, 1000, "chain", small_energy, "vae"},
+      {"vaebm-fresh", recipe, {"objective.probability=0"}, 1000, "chain", small_energy, "vae"},
   };
-  return list;
 }
 
 VaebmStudy::VaebmStudy(const ExperimentContext& context, const Ports& ports, const std::string& otherwise_data,
                        std::vector<std::string> slugs, std::string metric)
     : ModelStudy({"vaebm",
-                  vaebm_models(),
+                  vaebm_models(asked_data(context.set, otherwise_data)),
                   10,
                   {"train.steps=4", "train.batch_size=8", "train.checkpoint_every=2", "data.train=80", "data.test=64"}},
                  context, ports, otherwise_data, std::move(slugs), std::move(metric)) {}
@@ -65,7 +65,7 @@ std::int64_t VaebmStudy::judged() const { return smoke() ? 16 : kJudged; }
 
 const Tensor& VaebmStudy::training_features(const Parts& parts) {
   if (!training_features_.defined())
-    training_features_ = judge().judge(parts).features(rows(parts.data->splits.train, kReference).x.to(torch::kFloat));
+    training_features_ = judge().features(parts, rows(parts.data->splits.train, kReference).x);
   return training_features_;
 }
 
@@ -87,7 +87,7 @@ VaebmStudy::Trained VaebmStudy::chosen(const StudyModel& model) {
       const Trained now = train(model, static_cast<double>(round) / static_cast<double>(rounds));
       if (std::find(known.begin(), known.end(), now.step) != known.end()) continue;
       const Tensor x = judge().samples(now.parts, now.run, now.step, judged());
-      const Estimate found = frechet_distance(judge().judge(now.parts).features(x), training_features(now.parts));
+      const Estimate found = frechet_distance(judge().features(now.parts, x), training_features(now.parts));
       Row made = row(model, now, "frechet_classifier", found);
       made.settings["against"] = "train";
       made.settings["samples"] = static_cast<double>(x.size(0));

@@ -9,8 +9,9 @@
 
 namespace gibbsite {
 
-/// vae, and based on it vaebm (chains go on from a replay buffer) and vaebm-fresh (every chain starts anew).
-const std::vector<StudyModel>& vaebm_models();
+/// vae, and based on it vaebm (chains go on from a replay buffer) and vaebm-fresh (every chain starts anew), by the recipes of a
+/// data set, which are those of mnist where it has none of its own.
+std::vector<StudyModel> vaebm_models(const std::string& data);
 
 class VaebmStudy : public ModelStudy {
  public:

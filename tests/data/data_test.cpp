@@ -259,9 +259,10 @@ TEST(ListData, NamesAreUniqueAndComplete) {
     EXPECT_TRUE(names.insert(listed.name).second) << listed.name;
     EXPECT_FALSE(listed.summary.empty() || listed.paper.empty()) << listed.name;
   }
-  for (const char* name : {"checkerboard", "25-gaussians", "ring", "banana", "gaussian-mixture", "two-moons",
-                           "swiss-roll", "mnist", "fashion-mnist", "notmnist", "omniglot", "frey-faces",
-                           "olivetti-faces", "cifar10", "cifar100", "redwine", "whitewine", "parkinsons", "optdigits"})
+  for (const char* name : {"stacked-mnist",    "checkerboard", "25-gaussians", "ring",           "banana",
+                           "gaussian-mixture", "two-moons",    "swiss-roll",   "mnist",          "fashion-mnist",
+                           "notmnist",         "omniglot",     "frey-faces",   "olivetti-faces", "cifar10",
+                           "cifar100",         "redwine",      "whitewine",    "parkinsons",     "optdigits"})
     EXPECT_EQ(names.count(name), 1u) << name;
 }
 
