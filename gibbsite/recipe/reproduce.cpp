@@ -31,6 +31,7 @@
 #include <gibbsite/recipe/smoke_ssm.h>
 #include <gibbsite/recipe/vaebm_images.h>
 #include <gibbsite/recipe/vaebm_ood.h>
+#include <gibbsite/recipe/vaebm_speed.h>
 #include <gibbsite/recipe/vaebm_stacked_mnist.h>
 #include <gibbsite/report/plot_data.h>
 
@@ -104,6 +105,8 @@ const std::vector<Experiment>& experiment_table() {
        "VAEBM, section 5.1", reproduce_vaebm_images},
       {"vaebm/ood", "an auto-encoder and its product with an energy as detectors of other images", "VAEBM, Table 6",
        reproduce_vaebm_ood},
+      {"vaebm/sampling-speed", "short chains in noise space against annealed Langevin dynamics, and longer chains",
+       "VAEBM, section 5.5", reproduce_sampling_speed},
       {"cebm/few-label", "representations of conjugate energies and their baselines, judged from few labels",
        "CEBM, Table 2", reproduce_few_label},
       {"cebm/ood", "conjugate energies and their baselines as detectors of other images", "CEBM, Table 1",

@@ -33,12 +33,6 @@ Settings settings_of(const std::string& scale) {
   return {};
 }
 
-class Kept : public SampleWriter {
- public:
-  void write(std::int64_t /*step*/, const Tensor& x) override { states.push_back(x.detach().cpu()); }
-  std::vector<Tensor> states;
-};
-
 class Images {
  public:
   Images(VaebmStudy& study, const Settings& settings) : study_(study), settings_(settings) {}
@@ -77,7 +71,7 @@ class Images {
   void draw_chains(Parts& parts, const std::string& slug, const std::string& folder) {
     const ChainOptions whole = parts.chain;
     const Rng rng = parts.rng("shown");
-    const auto run = [&](std::int64_t n, std::int64_t steps, Kept* kept) {
+    const auto run = [&](std::int64_t n, std::int64_t steps, KeptStates* kept) {
       parts.chain.burn_in = 0;
       parts.chain.steps = steps;
       parts.chain.thin = kStride;
@@ -89,7 +83,7 @@ class Images {
     const Tensor before = run(kShown / 2, 0, nullptr), after = run(kShown / 2, steps, nullptr);
     study_.picture(parts, torch::stack({before, after}, 1).flatten(0, 1), folder + "-before-after.png",
                    slug + ": an image of the auto-encoder and, right of it, the end of the chain from there", 8);
-    Kept kept;
+    KeptStates kept;
     kept.states.push_back(run(kChains, 0, nullptr));
     run(kChains, steps, &kept);
     study_.picture(parts, torch::stack(kept.states, 1).flatten(0, 1), folder + "-chains.png",

@@ -50,6 +50,14 @@ std::vector<StudyModel> vaebm_models(const std::string& data) {
       {"vae", recipe + "-vae", {}, 6000, "", small_coder, ""},
       {"vaebm", recipe, {}, 1000, "chain", small_energy, "vae"},
       {"vaebm-fresh", recipe, {"objective.probability=0"}, 1000, "chain", small_energy, "vae"},
+      // Filters for as many multiply-adds per evaluation as those of decoder and energy, forth and back.
+      {"ncsn",
+       "fd/ncsn",
+       {"score.filters=8"},
+       2000,
+       "",
+       {"score.filters=2", "score.levels=2", "sample.annealing.steps_per_level=2"},
+       ""},
   };
 }
 

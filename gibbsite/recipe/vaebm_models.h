@@ -10,7 +10,7 @@
 namespace gibbsite {
 
 /// vae, and based on it vaebm (chains go on from a replay buffer) and vaebm-fresh (every chain starts anew), by the recipes of a
-/// data set, which are those of mnist where it has none of its own.
+/// data set, which are those of mnist where it has none of its own; ncsn, a noise-conditional score network of about their cost.
 std::vector<StudyModel> vaebm_models(const std::string& data);
 
 class VaebmStudy : public ModelStudy {
@@ -32,6 +32,13 @@ class VaebmStudy : public ModelStudy {
   Tensor training_features_;
   std::int64_t judged() const;
   const Tensor& training_features(const Parts& parts);
+};
+
+/// What chains wrote.
+class KeptStates : public SampleWriter {
+ public:
+  void write(std::int64_t /*step*/, const Tensor& x) override { states.push_back(x.detach().cpu()); }
+  std::vector<Tensor> states;
 };
 
 /// The importance-weighted bound on log p(x) of an auto-encoder by so many codes of its encoder: [N, *event] in model units ->
