@@ -53,7 +53,7 @@ std::vector<StudyModel> vaebm_models(const std::string& data) {
       // Filters for as many multiply-adds per evaluation as those of decoder and energy, forth and back.
       {"ncsn",
        "fd/ncsn",
-       {"score.filters=8"},
+       {"score.filters=6"},
        2000,
        "",
        {"score.filters=2", "score.levels=2", "sample.annealing.steps_per_level=2"},
