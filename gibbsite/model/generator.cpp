@@ -3,6 +3,8 @@
 #include <torch/nn/module.h>
 #include <torch/types.h>
 
+#include <algorithm>
+
 namespace gibbsite {
 namespace {
 
@@ -29,6 +31,29 @@ bool gaussian(Decoder& decoder) {
 }
 
 }  // namespace
+
+std::vector<Tensor> prior_noise(const Generator& generator, std::int64_t n, double temperature, const Tensor& like,
+                                Rng& rng) {
+  std::vector<Tensor> noise;
+  for (Shape sizes : generator.groups()) {
+    sizes.insert(sizes.begin(), n);
+    noise.push_back(rng.normal(sizes, like) * temperature);
+  }
+  return noise;
+}
+
+Tensor generated_means(const Generator& generator, std::int64_t n, double temperature, const Tensor& like,
+                       const Rng& rng) {
+  constexpr std::int64_t kChunk = 64;
+  const torch::NoGradGuard no_graph;
+  std::vector<Tensor> means;
+  for (std::int64_t first = 0; first < n; first += kChunk) {
+    Rng own = rng.at_row(rng.first_row() + first);
+    means.push_back(
+        generator.generate(prior_noise(generator, std::min(kChunk, n - first), temperature, like, own)).mean);
+  }
+  return torch::cat(means);
+}
 
 std::unique_ptr<Generator> make_decoder_generator(Decoder& decoder) {
   if (!gaussian(decoder))

@@ -2,6 +2,7 @@
 // variables come in groups, z_1 = σ_1 ε_1 + μ_1, z_l = μ_l(z_<l) + σ_l(z_<l) ε_l, and x = μ_x(z) + σ_x(z) ε_x.
 #pragma once
 
+#include <gibbsite/core/random.h>
 #include <gibbsite/core/tensor.h>
 #include <gibbsite/model/decoder.h>
 
@@ -30,6 +31,14 @@ class Generator {
   /// The noise that makes these latent variables.
   virtual std::vector<Tensor> noise_of(const std::vector<Tensor>& z) const = 0;
 };
+
+/// Standard normal noise of every group, [n, *group] each, times `temperature`.
+std::vector<Tensor> prior_noise(const Generator& generator, std::int64_t n, double temperature, const Tensor& like,
+                                Rng& rng);
+
+/// Means of x given such draws of the latent variables, [n, *event], without a graph. Rows do not depend on n.
+Tensor generated_means(const Generator& generator, std::int64_t n, double temperature, const Tensor& like,
+                       const Rng& rng);
 
 /// A decoder under the prior N(0, I): one group [K], which is its own noise. The decoder must outlive it. Throws RequestError
 /// for decoders of discrete laws, whose observations are no smooth map of noise.

@@ -228,13 +228,26 @@ class Nvae : public HierarchicalVae {
 
 }  // namespace
 
+void readjust_batch_norms(HierarchicalVae& vae, double temperature, std::int64_t passes, const Rng& rng) {
+  constexpr std::int64_t kRows = 16;
+  const torch::NoGradGuard no_graph;
+  const bool training = vae.module().is_training();
+  vae.module().train();
+  const Tensor like = vae.module().parameters().at(0);
+  for (std::int64_t pass = 0; pass < passes; ++pass) {
+    Rng draws = rng.at_step(static_cast<std::uint64_t>(pass));
+    vae.generate(prior_noise(vae, kRows, temperature, like, draws));
+  }
+  vae.module().train(training);
+}
+
 std::unique_ptr<HierarchicalVae> make_hierarchical_vae(const HierarchicalVaeOptions& options,
                                                        const ModelContext& context) {
   const auto factor = std::int64_t{1} << options.groups.size();
-  if (options.groups.empty()) throw RequestError("model.groups", "there is no group");
+  if (options.groups.empty()) throw RequestError("generator.groups", "there is no group");
   if (context.event.size() != 3 || context.event[1] % factor != 0 || context.event[2] % factor != 0)
-    throw RequestError("model", fmt::format("needs images [C, H, W] with sides that divide by {}, not {}", factor,
-                                            format_shape(context.event)));
+    throw RequestError("generator", fmt::format("needs images [C, H, W] with sides that divide by {}, not {}", factor,
+                                                format_shape(context.event)));
   return std::make_unique<Nvae>(options, context);
 }
 

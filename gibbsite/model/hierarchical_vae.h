@@ -9,9 +9,11 @@
 
 #include <gibbsite/core/options.h>
 #include <gibbsite/core/random.h>
+#include <gibbsite/core/registry.h>
 #include <gibbsite/model/energy.h>
 #include <gibbsite/model/generator.h>
 
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -54,8 +56,16 @@ class HierarchicalVae : public Generator {
   virtual torch::nn::Module& module() = 0;
 };
 
+/// Runs `passes` batches of 16 draws of the prior through the generator in training, the noise of latent variables times
+/// `temperature`, so that its batch norms take the statistics of such draws (NVAE does 500 before it draws at a temperature).
+void readjust_batch_norms(HierarchicalVae& vae, double temperature, std::int64_t passes, const Rng& rng);
+
 /// Events are images [C, H, W] with sides that divide by 2 for every scale; throws RequestError for others.
 std::unique_ptr<HierarchicalVae> make_hierarchical_vae(const HierarchicalVaeOptions& options,
                                                        const ModelContext& context);
+
+using MakeHierarchicalVae =
+    std::function<std::unique_ptr<HierarchicalVae>(const Config& options, const ModelContext& context)>;
+const Table<MakeHierarchicalVae>& hierarchical_vae_table();
 
 }  // namespace gibbsite

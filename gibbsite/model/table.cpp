@@ -7,6 +7,7 @@
 #include <gibbsite/model/energy.h>
 #include <gibbsite/model/gaussian_latent.h>
 #include <gibbsite/model/grbm.h>
+#include <gibbsite/model/hierarchical_vae.h>
 #include <gibbsite/model/inner_product_energy.h>
 #include <gibbsite/model/latent_energy.h>
 #include <gibbsite/model/latent_score.h>
@@ -54,6 +55,11 @@ std::unique_ptr<ScoreNetwork> score_from_config(const Config& config, const Mode
 template <class Options, std::unique_ptr<Decoder> (*make)(const Options&, const LatentContext&)>
 std::unique_ptr<Decoder> decoder_from_config(const Config& config, const LatentContext& context) {
   return make(read_options<Options>(config, "decoder"), context);
+}
+
+template <class Options, std::unique_ptr<HierarchicalVae> (*make)(const Options&, const ModelContext&)>
+std::unique_ptr<HierarchicalVae> generator_from_config(const Config& config, const ModelContext& context) {
+  return make(read_options<Options>(config, "generator"), context);
 }
 
 template <class Options, std::unique_ptr<LatentScore> (*make)(const Options&, const LatentContext&)>
@@ -120,6 +126,16 @@ const Table<MakeDecoder>& decoder_table() {
       {"mlp", "multi-layer perceptron", "Kingma and Welling 2014", decoder_from_config<MlpDecoderOptions, make_mlp_decoder>, describe_options<MlpDecoderOptions>, Settings::table({{"hidden", Settings::array({Settings(4)})}})},
       {"mirrored_conv", "the convolutions of conjugate energies in reverse", "CEBM, section 6", decoder_from_config<MirroredDecoderOptions, make_mirrored_decoder>, describe_options<MirroredDecoderOptions>, Settings::table({{"channels", Settings::array({Settings(2), Settings(2)})}, {"hidden", Settings::array({Settings(4)})}})},
       {"conv", "transposed convolutions to an image", "finite-difference score matching, Table 6", decoder_from_config<ConvDecoderOptions, make_conv_decoder>, describe_options<ConvDecoderOptions>, Settings::table({{"filters", Settings(2)}, {"stages", Settings(1)}})},
+      // clang-format on
+  };
+  return table;
+}
+
+const Table<MakeHierarchicalVae>& hierarchical_vae_table() {
+  using Settings = Config;
+  static const Table<MakeHierarchicalVae> table = {
+      // clang-format off
+      {"nvae", "hierarchical auto-encoder of residual cells, a Gaussian decoder", "VAEBM, section 6; Vahdat and Kautz 2020", generator_from_config<HierarchicalVaeOptions, make_hierarchical_vae>, describe_options<HierarchicalVaeOptions>, Settings::table({{"channels", Settings(4)}, {"latent_channels", Settings(2)}, {"cells", Settings(1)}, {"expansion", Settings(2)}})},
       // clang-format on
   };
   return table;

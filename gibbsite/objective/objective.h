@@ -6,6 +6,7 @@
 #include <gibbsite/core/tensor.h>
 #include <gibbsite/model/decoder.h>
 #include <gibbsite/model/energy.h>
+#include <gibbsite/model/hierarchical_vae.h>
 #include <gibbsite/model/latent_energy.h>
 #include <gibbsite/model/latent_prior.h>
 #include <gibbsite/model/latent_score.h>
@@ -79,6 +80,7 @@ struct ObjectiveParts {
   ScoreNetwork* score = nullptr;
   const Score* variational_score = nullptr;  ///< of a latent-variable energy, in place of both
   LatentParts latent;
+  HierarchicalVae* generator = nullptr;
   const NoiseSpace* noise_space = nullptr;   ///< of a frozen auto-encoder whose law the energy corrects
   std::shared_ptr<const Manifold> manifold;  ///< where x lives; null for Euclidean space
   /// The sampler of [objective.sampler], else that of the recipe, else null. Asking for it reads its options.

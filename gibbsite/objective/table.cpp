@@ -5,6 +5,7 @@
 #include <gibbsite/objective/cross_entropy.h>
 #include <gibbsite/objective/denoising.h>
 #include <gibbsite/objective/diagonal_curvature.h>
+#include <gibbsite/objective/evidence.h>
 #include <gibbsite/objective/fisher_critic.h>
 #include <gibbsite/objective/gibbs_divergence.h>
 #include <gibbsite/objective/latent_finite_difference.h>
@@ -51,6 +52,7 @@ const Table<MakeObjective>& objective_table() {
       {"vaebm", "likelihood of the product of a frozen auto-encoder and an energy, by negatives from its noise space", "VAEBM, section 3", from_config<NoiseSpaceDivergenceOptions, make_noise_space_divergence>, describe_options<NoiseSpaceDivergenceOptions>, Settings::table({{"capacity", Settings(64)}, {"steps", Settings(2)}})},
       {"cd", "contrastive divergence of a Gaussian-Bernoulli machine by Gibbs sweeps, from the data or from kept chains", "Hinton 2002; Tieleman 2008", from_config<GibbsDivergenceOptions, make_gibbs_divergence>, describe_options<GibbsDivergenceOptions>},
       {"autoencoder", "reconstruction and divergence from the prior, the entropy of the codes by a score", "finite-difference score matching, Table 6; Song et al. 2019", from_config<AutoencoderOptions, make_autoencoder>, describe_options<AutoencoderOptions>},
+      {"evidence", "evidence bound of a hierarchical auto-encoder, its groups balanced while their divergences are warmed up", "VAEBM; Vahdat and Kautz 2020", from_config<EvidenceOptions, make_evidence>, describe_options<EvidenceOptions>},
       {"latent_adversarial", "trains the critic that tells codes of an encoder from draws of the prior", "Tolstikhin et al. 2018; minimum velocity learning, Table 2", from_config<AdversarialOptions, make_latent_adversarial>, describe_options<AdversarialOptions>},
       {"adversarial_inference", "an encoder and a decoder whose pairs of example and code no critic tells apart", "Donahue et al. 2017; CEBM, section 6", from_config<AdversarialInferenceOptions, make_adversarial_inference>, describe_options<AdversarialInferenceOptions>},
       {"inference_critic", "trains the critic of adversarial_inference", "Donahue et al. 2017; CEBM, section 6", from_config<AdversarialInferenceOptions, make_inference_critic>, describe_options<AdversarialInferenceOptions>},

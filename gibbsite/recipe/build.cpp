@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 namespace gibbsite {
 namespace {
@@ -134,12 +135,13 @@ std::string origin_of(const Config& table, const std::string& key, const char* o
 void build_sample(const Config& recipe, Parts& parts) {
   const Config& table = recipe.at_table("sample");
   SampleOptions defaults;
-  if (parts.decoder) defaults.schedule = "decode";
+  const bool decodes = parts.decoder || parts.generator;
+  if (decodes) defaults.schedule = "decode";
   parts.sample = read_options(table, "sample", defaults);
-  if ((parts.sample.schedule == "decode") != static_cast<bool>(parts.decoder))
-    throw RequestError(origin_of(table, "schedule", "sample"),
-                       fmt::format("sample.schedule '{}' does not go with {} decoder", parts.sample.schedule,
-                                   parts.decoder ? "a" : "no"));
+  if ((parts.sample.schedule == "decode") != decodes)
+    throw RequestError(
+        origin_of(table, "schedule", "sample"),
+        fmt::format("sample.schedule '{}' does not go with {} decoder", parts.sample.schedule, decodes ? "a" : "no"));
   const std::vector<double>& clamp = parts.sample.clamp;
   if (!clamp.empty() && !(clamp.size() == 2 && clamp[0] < clamp[1]))
     throw RequestError(origin_of(table, "clamp", "sample"), "sample.clamp: expected [low, high] with low < high");
@@ -354,11 +356,13 @@ Parts build_parts(const Config& recipe, const DataPath& path) {
 Config run_recipe(const RunDirectory& run, const std::vector<std::string>& overrides) {
   Config recipe = run.recipe();
   for (const std::string& assignment : overrides) {
-    const std::string table = assignment.substr(0, assignment.find_first_of(".="));
-    const bool precision = assignment.rfind("model.precision=", 0) == 0;
-    if (table != "sample" && table != "sampler" && table != "evaluate" && table != "device" && !precision)
+    const std::string key = assignment.substr(0, assignment.find('=')), table = key.substr(0, key.find('.'));
+    static const std::set<std::string> tables = {"sample", "sampler", "evaluate", "device"},
+                                       keys = {"model.precision", "vae.run",         "vae.samples",
+                                               "vae.start",       "vae.temperature", "vae.readjust"};
+    if (tables.count(table) == 0 && keys.count(key) == 0)
       throw RequestError("--set", fmt::format("'{}' cannot change once a run is trained", table),
-                         "only sample, sampler, evaluate, device and model.precision can");
+                         fmt::format("only {}, {} can", fmt::join(tables, ", "), fmt::join(keys, ", ")));
     // Another kernel starts from its own defaults.
     if (assignment.rfind("sampler.name=", 0) == 0) recipe.erase("sampler");
     apply_override(recipe, assignment);

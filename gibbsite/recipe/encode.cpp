@@ -12,10 +12,37 @@ namespace {
 
 constexpr std::int64_t kChunk = 512;
 
+// What makes v: a state of the noise space of an auto-encoder whose density is corrected, or the latent maps of a hierarchy.
+Tensor codes(const Parts& parts, const Tensor& v, const Rng& rng) {
+  if (parts.vae.space) return parts.vae.encode(v, rng);
+  Rng draws = rng.at_step(0);
+  std::vector<Tensor> flat;
+  for (const Tensor& group : parts.generator->evidence(v, draws).z) flat.push_back(group.flatten(1));
+  return torch::cat(flat, 1);
+}
+
+PosteriorMoments moments_of_draws(const Parts& parts, const Tensor& v, std::int64_t draws, const Rng& rng) {
+  const torch::NoGradGuard no_graph;
+  Tensor mean, squares;
+  for (std::int64_t draw = 0; draw < draws; ++draw) {
+    const Tensor code = codes(parts, v, rng.stream(fmt::format("{}", draw))).to(torch::kDouble);
+    if (draw == 0) {
+      mean = torch::zeros_like(code);
+      squares = torch::zeros_like(code);
+    }
+    // Welford's update.
+    const Tensor before = code - mean;
+    mean += before / static_cast<double>(draw + 1);
+    squares += before * (code - mean);
+  }
+  return {mean, squares / static_cast<double>(std::max<std::int64_t>(draws - 1, 1))};
+}
+
 }  // namespace
 
 Codes encode_points(const Parts& parts, const Tensor& x, std::int64_t draws, const Rng& rng, const Ports& ports) {
-  if (!parts.encoder) throw RequestError("encode", fmt::format("'{}' has no encoder", parts.model_name));
+  if (!parts.encoder && !parts.generator && !parts.vae.space)
+    throw RequestError("encode", fmt::format("'{}' has no encoder", parts.model_name));
   parts.freeze();
   std::vector<Tensor> means, variances;
   for (std::int64_t first = 0; first < x.size(0); first += kChunk) {
@@ -23,7 +50,8 @@ Codes encode_points(const Parts& parts, const Tensor& x, std::int64_t draws, con
     const Tensor rows = x.narrow(0, first, std::min(kChunk, x.size(0) - first)).to(parts.dtype);
     const Tensor v = parts.transforms.pipeline.forward(rows).to(parts.like().options());
     Rng own = rng.at_step(0).at_row(first);
-    const PosteriorMoments found = posterior_moments(*parts.encoder, v, draws, own);
+    const PosteriorMoments found =
+        parts.encoder ? posterior_moments(*parts.encoder, v, draws, own) : moments_of_draws(parts, v, draws, own);
     means.push_back(found.mean.to(torch::kDouble).cpu());
     variances.push_back(found.variance.to(torch::kDouble).cpu());
     ports.logger->progress("encode", static_cast<double>(first) / static_cast<double>(x.size(0)));

@@ -23,7 +23,9 @@ struct Codes {
   Tensor mean, variance;  ///< [N, K] float64
 };
 
-/// Of the latent variables given every row of x ([N, *event], original units). Throws RequestError where there is no encoder.
+/// Of the latent variables given every row of x ([N, *event], original units): codes of an encoder, all groups of a hierarchy one
+/// after another, or (ε_z, ε_x) of the noise space of an auto-encoder that an energy corrects, the latter two over draws. Throws
+/// RequestError where there is no encoder.
 Codes encode_points(const Parts& parts, const Tensor& x, std::int64_t draws, const Rng& rng, const Ports& ports);
 
 struct EncodeOutcome : Codes {

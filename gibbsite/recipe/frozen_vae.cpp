@@ -7,6 +7,9 @@
 #include <torch/nn/module.h>
 #include <torch/types.h>
 
+#include <utility>
+#include <vector>
+
 namespace gibbsite {
 namespace {
 
@@ -21,7 +24,50 @@ bool same_scale(const StoredTransforms& one, const StoredTransforms& other) {
   return torch::allclose(one.pipeline.forward(probe), other.pipeline.forward(probe), 1e-6, 1e-9, /*equal_nan=*/true);
 }
 
+/// Keeps the buffers of a network, which it has again afterwards.
+class BatchNormStatistics {
+ public:
+  explicit BatchNormStatistics(HierarchicalVae* vae) {
+    if (!vae) return;
+    for (const Tensor& buffer : vae->module().buffers()) kept_.emplace_back(buffer, buffer.clone());
+  }
+  ~BatchNormStatistics() {
+    const torch::NoGradGuard no_graph;
+    for (auto& [buffer, value] : kept_) buffer.copy_(value);
+  }
+  BatchNormStatistics(const BatchNormStatistics&) = delete;
+  BatchNormStatistics& operator=(const BatchNormStatistics&) = delete;
+
+ private:
+  std::vector<std::pair<Tensor, Tensor>> kept_;
+};
+
 }  // namespace
+
+Tensor FrozenVae::encode(const Tensor& x, const Rng& rng) const {
+  const torch::NoGradGuard no_graph;
+  Rng draws = rng.at_step(0);
+  if (hierarchy) return space->encode(x, hierarchy->evidence(x, draws).z);
+  return space->encode(x, {parts->encoder->sample(x, 1, draws).select(0, 0)});
+}
+
+Tensor FrozenVae::start(std::int64_t n, const Rng& rng) const {
+  const Tensor like = parts->like();
+  Rng draws = rng.stream("start").at_step(0);
+  if (options.start == "prior") {
+    Tensor state = draws.normal({n, space->size()}, like);
+    state.narrow(1, 0, space->latent_size()).mul_(options.temperature);
+    return state;
+  }
+  Tensor images;
+  {
+    const BatchNormStatistics kept(hierarchy.get());
+    if (hierarchy && options.readjust > 0)
+      readjust_batch_norms(*hierarchy, options.temperature, options.readjust, rng.stream("readjust"));
+    images = generated_means(*generator, n, options.temperature, like, draws);
+  }
+  return encode(images, rng.stream("encode").at_row(rng.first_row()));
+}
 
 Tensor FrozenVae::point(const Tensor& state) const {
   const torch::NoGradGuard no_graph;
@@ -45,8 +91,9 @@ FrozenVae load_frozen_vae(const Config& recipe, Parts& parts) {
   const auto refuse = [&](const std::string& what, const std::string& hint) {
     throw RequestError(origin, fmt::format("the run '{}' {}", vae.options.run, what), hint);
   };
-  if (!loaded->decoder) refuse("has no decoder", "train one with [encoder], [decoder] and [latent]");
-  if (loaded->prior->manifold() || !loaded->prior->standard())
+  if (!loaded->decoder && !loaded->generator)
+    refuse("has no decoder", "train one with [encoder], [decoder] and [latent], or a [generator]");
+  if (loaded->decoder && (loaded->prior->manifold() || !loaded->prior->standard()))
     refuse("has codes on a manifold, and noise space knows N(0, I)", "latent.space = \"euclidean\"");
   if (loaded->transforms.model_event != parts.transforms.model_event)
     refuse(fmt::format("has points of shape {}, these are {}", format_shape(loaded->transforms.model_event),
@@ -56,7 +103,13 @@ FrozenVae load_frozen_vae(const Config& recipe, Parts& parts) {
     refuse("scales its data otherwise", "give both recipes the same [data]");
   if (loaded->dtype != parts.dtype) refuse(fmt::format("is of {}", loaded->general.dtype), "give both the same dtype");
   loaded->freeze();
-  vae.generator = make_decoder_generator(*loaded->decoder);
+  vae.hierarchy = loaded->generator;
+  if (vae.hierarchy)
+    vae.generator = vae.hierarchy;
+  else
+    vae.generator = make_decoder_generator(*loaded->decoder);
+  if (!vae.hierarchy && vae.options.readjust > 0)
+    throw RequestError(origin, "vae.readjust belongs to a [generator], whose batch norms it moves");
   vae.space = std::make_shared<NoiseSpace>(*vae.generator, vae.options);
   vae.parts = loaded;
   return vae;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <gibbsite/core/config.h>
+#include <gibbsite/model/hierarchical_vae.h>
 #include <gibbsite/model/noise_space.h>
 
 #include <memory>
@@ -15,10 +16,24 @@ struct Parts;
 struct VaeOptions : NoiseSpaceOptions {
   std::string run;
   std::string samples = "sample";
+  std::string start = "prior";
+  double temperature = 1;
+  std::int64_t readjust = 0;
   void declare(OptionVisitor& o) {
     o.option("run", run, "directory of the run");
     o.option("samples", samples, "what the ends of chains are given out as: x(ε), or the means E[x | z]",
              {"sample", "mean"});
+    o.option("start", start,
+             "first states of chains that sample: noise of the prior, or that of its images as the encoder sees them",
+             {"prior", "encoded"});
+    o.option("temperature", temperature, "deviations of the prior in these first states are multiplied by this",
+             non_negative());
+    o.only_if(start == "encoded")
+        .option(
+            "readjust", readjust,
+            "batches of such draws by which batch norms take their statistics before the images are made; the encoder "
+            "and chains have those of training",
+            at_least(0));
     NoiseSpaceOptions::declare(o);
   }
 };
@@ -28,8 +43,13 @@ struct FrozenVae {
   VaeOptions options;
   std::shared_ptr<const Parts> parts;
   std::shared_ptr<const Generator> generator;
+  std::shared_ptr<HierarchicalVae> hierarchy;  ///< the same, where it is one
   std::shared_ptr<const NoiseSpace> space;
 
+  /// The state that makes x ([B, *event], model units) with a draw of the posterior: [B, space->size()].
+  Tensor encode(const Tensor& x, const Rng& rng) const;
+  /// First states of n chains.
+  Tensor start(std::int64_t n, const Rng& rng) const;
   /// The end of a chain as a point in model units.
   Tensor point(const Tensor& state) const;
 };

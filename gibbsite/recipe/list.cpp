@@ -7,6 +7,7 @@
 #include <gibbsite/metric/table.h>
 #include <gibbsite/model/decoder.h>
 #include <gibbsite/model/energy.h>
+#include <gibbsite/model/hierarchical_vae.h>
 #include <gibbsite/model/latent_energy.h>
 #include <gibbsite/model/score.h>
 #include <gibbsite/objective/objective.h>
@@ -35,8 +36,9 @@ std::vector<Listed> listed(const Entries& entries) {
 }  // namespace
 
 const std::vector<std::string>& list_families() {
-  static const std::vector<std::string> families = {"models",   "scores",    "encoders", "decoders", "objectives",
-                                                    "samplers", "manifolds", "datasets", "metrics",  "experiments"};
+  static const std::vector<std::string> families = {"models",     "scores",     "encoders",   "decoders",
+                                                    "generators", "objectives", "samplers",   "manifolds",
+                                                    "datasets",   "metrics",    "experiments"};
   return families;
 }
 
@@ -51,6 +53,7 @@ std::vector<Listed> list_family(const std::string& family) {
   if (family == "scores") return listed(score_table());
   if (family == "encoders") return listed(posterior_table());
   if (family == "decoders") return listed(decoder_table());
+  if (family == "generators") return listed(hierarchical_vae_table());
   if (family == "objectives") return listed(objective_table());
   if (family == "samplers") return listed(kernel_table());
   if (family == "manifolds") return listed(manifold_table());
@@ -85,6 +88,7 @@ std::vector<std::string> setting_names() {
   add_entries("score", score_table());
   add_entries("encoder", posterior_table());
   add_entries("decoder", decoder_table());
+  add_entries("generator", hierarchical_vae_table());
   add_entries("objective", objective_table());
   add_entries("sampler", kernel_table());
   add_entries("manifold", manifold_table());

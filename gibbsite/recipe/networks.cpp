@@ -14,7 +14,7 @@
 namespace gibbsite {
 namespace {
 
-const char* const kTables[] = {"model",  "score",     "encoder",   "decoder",
+const char* const kTables[] = {"model",  "score",     "encoder",   "decoder",          "generator",
                                "latent", "estimator", "corrector", "variational_score"};
 
 /// A part from the entry its table names.
@@ -132,6 +132,7 @@ std::vector<Part> Networks::named_parts() const {
   add("decoder", decoder);
   add("score", score);
   add("score", code_score);
+  add("generator", generator);
   if (prior && prior->module()) parts.push_back({"prior", prior->module()});
   return parts;
 }
@@ -147,6 +148,7 @@ ObjectiveParts Networks::objective_parts() const {
   parts.score = score.get();
   parts.variational_score = variational_score.get();
   parts.latent = {encoder.get(), decoder.get(), prior.get(), code_score.get(), estimator.get(), latent_model.get()};
+  parts.generator = generator.get();
   return parts;
 }
 
@@ -168,6 +170,15 @@ Networks make_networks(const Config& recipe, const MakeContext& context, Config&
   for (const char* table : {"decoder", "corrector", "variational_score"}) refuse_alone(recipe, table, "encoder");
 
   Networks made;
+  if (recipe.contains("generator")) {
+    for (const char* other : {"model", "score", "encoder"})
+      if (recipe.contains(other))
+        throw RequestError(recipe.at_table(other).origin(),
+                           fmt::format("the recipe has both [generator] and [{}]", other));
+    made.model_name = part_name(recipe.at_table("generator"), "generator");
+    made.generator = make_part(hierarchical_vae_table(), recipe, "generator", context("init"), resolved);
+    return made;
+  }
   if (recipe.contains("model")) {
     for (const char* other : {"score", "decoder"})
       if (recipe.contains(other))
@@ -187,7 +198,8 @@ Networks make_networks(const Config& recipe, const MakeContext& context, Config&
     make_autoencoder(recipe, context, made, resolved);
     return made;
   }
-  if (!recipe.contains("score")) throw RequestError(recipe.origin(), "the recipe has neither [model] nor [score]");
+  if (!recipe.contains("score"))
+    throw RequestError(recipe.origin(), "the recipe has none of [model], [score], [decoder] and [generator]");
   made.model_name = part_name(recipe.at_table("score"), "score");
   made.score = make_part(score_table(), recipe, "score", context("init"), resolved);
   return made;

@@ -6,6 +6,7 @@
 //                                  draws of q a score of v, after the steps of [corrector] where that is given
 //   [encoder] [decoder] [latent]   an auto-encoder with the prior N(0, I), a mixture, or uniform on a sphere, and the score of its codes: the network of
 //                                  [score], or the kernel estimator of [estimator]
+//   [generator]                    a hierarchical auto-encoder
 //
 // Tables with parameters are parts of the same name: what phases train, and what checkpoints hold.
 #pragma once
@@ -13,6 +14,7 @@
 #include <gibbsite/core/config.h>
 #include <gibbsite/model/decoder.h>
 #include <gibbsite/model/energy.h>
+#include <gibbsite/model/hierarchical_vae.h>
 #include <gibbsite/model/latent_energy.h>
 #include <gibbsite/model/latent_prior.h>
 #include <gibbsite/model/latent_score.h>
@@ -42,6 +44,8 @@ struct Networks {
   std::shared_ptr<LatentPrior> prior;         ///< of a decoder
   std::shared_ptr<LatentScore> code_score;    ///< of [score] beside [decoder]
   std::shared_ptr<ScoreEstimator> estimator;  ///< of [estimator]
+
+  std::shared_ptr<HierarchicalVae> generator;  ///< of [generator]
 
   std::vector<Part> named_parts() const;
   /// No parameter wants a gradient any more.

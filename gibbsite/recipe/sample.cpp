@@ -142,7 +142,7 @@ void refuse_given(const Parts& parts, const Tensor& latent) {
     throw RequestError("--given", what, hint);
   };
   if (latent.defined()) refuse("goes with no latent variables");
-  if (parts.decoder || parts.vae.space) refuse("the points of this model are made by a decoder");
+  if (parts.decoder || parts.generator || parts.vae.space) refuse("the points of this model are made by a decoder");
   if (!parts.energy && !parts.score && !parts.variational_score)
     refuse(fmt::format("'{}' has neither an energy nor a score of data", parts.model_name));
   if (parts.manifold) refuse("coordinates of points on a manifold do not move one by one");
@@ -150,6 +150,21 @@ void refuse_given(const Parts& parts, const Tensor& latent) {
     refuse(fmt::format("the schedule '{}' samples whole points", parts.sample.schedule), "--set sample.schedule=chain");
   if (parts.kernel && parts.kernel->interacts() && parts.kernel->replicas() == 1)
     refuse("the particles of this sampler act on one another", "--set sampler.name=mala");
+}
+
+}  // namespace
+
+namespace {
+
+/// Means of x given draws of the prior, or given `latent`.
+Tensor decoded(const Parts& parts, const Tensor& latent, std::int64_t n, Rng rng) {
+  const double temperature = parts.sample.temperature;
+  const torch::NoGradGuard no_graph;
+  if (parts.generator) return generated_means(*parts.generator, n, temperature, parts.like(), rng);
+  if (latent.defined()) return parts.decoder->mean(latent_rows(latent, n)[0]);
+  if (temperature != 1 && !parts.prior->standard())
+    throw RequestError("sample.temperature", "belongs to the prior N(0, I)");
+  return parts.decoder->mean(parts.prior->sample(n, parts.like(), rng) * temperature);
 }
 
 }  // namespace
@@ -181,11 +196,8 @@ Drawn draw(const Parts& parts, std::int64_t n, const Rng& rng, const Ports& port
   inner.samples = &writer;
   if (conditions.given) refuse_given(parts, latent);
   Drawn drawn;
-  if (parts.decoder) {
-    const torch::NoGradGuard no_graph;
-    Rng own = rng.stream("prior").at_step(0);
-    drawn.x =
-        parts.decoder->mean(latent.defined() ? latent_rows(latent, n)[0] : parts.prior->sample(n, parts.like(), own));
+  if (parts.decoder || parts.generator) {
+    drawn.x = decoded(parts, latent, n, rng.stream("prior").at_step(0));
     return drawn;
   }
   if (parts.sample.schedule == "exact") {
@@ -200,8 +212,7 @@ Drawn draw(const Parts& parts, std::int64_t n, const Rng& rng, const Ports& port
       throw RequestError("sample", "noise space is sampled by a chain of the kernel of [sampler]",
                          "sample.schedule = \"chain\"");
     const NoiseSpace& space = *parts.vae.space;
-    Rng draws = rng.stream("start").at_step(0);
-    const Tensor x0 = draws.normal({n, space.size()}, parts.like());
+    const Tensor x0 = parts.vae.start(n, rng);
     writer.keep_every(parts.kernel->replicas());
     writer.decode([&parts](const Tensor& state) { return parts.vae.point(state); });
     const Target target = space.target([&energy = *parts.energy](const Tensor& x) { return energy.energy(x); });

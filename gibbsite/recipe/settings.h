@@ -33,6 +33,7 @@ struct SampleOptions {
   double start_scale = 1;
   double denoise = 0;
   std::vector<double> clamp;
+  double temperature = 1;
   void declare(OptionVisitor& o) {
     o.option(
         "schedule", schedule,
@@ -49,6 +50,8 @@ struct SampleOptions {
     o.option("start_scale", start_scale, "see start", positive());
     o.option("denoise", denoise, "σ of one closing step x + σ² score(x); 0: none", non_negative());
     o.option("clamp", clamp, "[low, high] that the last states are moved into, in model units; empty: no clamp");
+    o.only_if(schedule == "decode")
+        .option("temperature", temperature, "deviations of the prior are multiplied by this", non_negative());
   }
 };
 

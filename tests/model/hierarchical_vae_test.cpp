@@ -193,5 +193,41 @@ TEST(HierarchicalVae, RefusesSidesThatDoNotHalve) {
   EXPECT_THROW(make_hierarchical_vae(options, context_for({8})), RequestError);
 }
 
+// After many batches of cooled draws the running statistics make of the network what the statistics of one large batch of such
+// draws make of it; before, they do not.
+TEST(HierarchicalVae, BatchNormsTakeTheStatisticsOfCooledDraws) {
+  HierarchicalVaeOptions options;
+  options.channels = 4;
+  options.groups = {2};
+  options.latent_channels = 2;
+  options.cells = 1;
+  auto vae = make_hierarchical_vae(options, context_for({1, 8, 8}));
+  const double temperature = 0.5;
+  const Tensor like = torch::empty({0}, at::kDouble);
+  Rng draws(6, "draws");
+  const std::vector<Tensor> noise = prior_noise(*vae, 2000, temperature, like, draws);
+  const torch::NoGradGuard no_graph;
+  const auto means = [&](bool training) {
+    vae->module().train(training);
+    const Tensor mean = vae->generate(noise).mean;
+    vae->module().eval();
+    return mean;
+  };
+  const Tensor before = means(false);
+  std::vector<Tensor> kept;
+  for (const Tensor& buffer : vae->module().buffers()) kept.push_back(buffer.clone());
+  const Tensor of_batch = means(true);
+  for (std::size_t i = 0; i < kept.size(); ++i) vae->module().buffers()[i].copy_(kept[i]);
+  readjust_batch_norms(*vae, temperature, 300, Rng(7, "readjust"));
+  EXPECT_FALSE(vae->module().is_training());
+  const double far = (before - of_batch).square().mean().sqrt().item<double>(),
+               near = (means(false) - of_batch).square().mean().sqrt().item<double>();
+  EXPECT_LT(near, 0.2 * far);
+  // Rows of generated means are what they are alone.
+  const Tensor many = generated_means(*vae, 70, 1, like, Rng(8, "many")),
+               last = generated_means(*vae, 5, 1, like, Rng(8, "many").at_row(65));
+  EXPECT_TRUE(torch::allclose(many.narrow(0, 65, 5), last, 1e-10, 1e-10));
+}
+
 }  // namespace
 }  // namespace gibbsite

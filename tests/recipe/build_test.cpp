@@ -3,6 +3,7 @@
 #include <gibbsite/data/csv.h>
 #include <gibbsite/recipe/build.h>
 #include <gibbsite/recipe/check.h>
+#include <gibbsite/recipe/encode.h>
 #include <gibbsite/recipe/evaluate.h>
 #include <gibbsite/recipe/guards.h>
 #include <gibbsite/recipe/parse.h>
@@ -312,12 +313,12 @@ TEST_F(Folder, EveryRecipePassesCheck) {
   }
   // Folders of pictures, and enough of CIFAR-10.
   Rng pixels(2, "pictures");
-  for (const char* folder :
-       {"svhn/train", "svhn/test", "imagenet/train", "imagenet/validation", "celeba/img_align_celeba"}) {
+  for (const char* folder : {"svhn/train", "svhn/test", "imagenet/train", "imagenet/validation",
+                             "celeba/img_align_celeba", "celeba-hq/images"}) {
     fs::create_directories(file(std::string("data/") + folder));
     for (std::uint64_t i = 0; i < 6; ++i) {
       Rng own = pixels.at_step(i);
-      write_image_grid(file(fmt::format("data/{}/{}.png", folder, i)), own.uniform({1, 3, 150, 150}));
+      write_image_grid(file(fmt::format("data/{}/{}.png", folder, i)), own.uniform({1, 3, 190, 190}));
     }
   }
   fs::create_directories(file("data/cifar10"));
@@ -338,17 +339,33 @@ TEST_F(Folder, EveryRecipePassesCheck) {
     made.recipe = entry.path().string();
     made.path.folders = {file("data")};
     // Six pictures stand for the rows that the recipe keeps for validation and tests.
-    const std::string data = load_recipe(made.recipe).at_table("data").find("name")->string();
-    if (data.find('/') != std::string::npos) made.set = {"data.validation=1", "data.test=1"};
+    std::string data = load_recipe(made.recipe).at_table("data").find("name")->string();
+    std::vector<std::string> small_hierarchy = {"generator.channels=4", "generator.latent_channels=2",
+                                                "generator.groups=[1]", "generator.cells=1", "generator.expansion=1"};
+    if (data == "celeba" || data == "lsun-church") {
+      data = "celeba/img_align_celeba";
+      made.set = {"data.name=\"" + data + "\"", "data.split=random"};
+    }
+    if (data.find('/') != std::string::npos) made.set.insert(made.set.end(), {"data.validation=1", "data.test=1"});
+    if (load_recipe(made.recipe).contains("generator"))
+      made.set.insert(made.set.end(), small_hierarchy.begin(), small_hierarchy.end());
     if (load_recipe(made.recipe).contains("vae")) {
-      // The auto-encoder of NAME.toml is that of NAME-vae.toml.
+      // The auto-encoder of NAME.toml and NAME-persistent.toml is that of NAME-vae.toml.
       TrainRequest vae;
-      vae.recipe = (entry.path().parent_path() / entry.path().stem()).string() + "-vae.toml";
-      vae.set = {"train.steps=1", "train.batch_size=4", "data.train=10", "data.validation=0", "data.test=1"};
+      std::string name = entry.path().stem().string();
+      if (const std::size_t end = name.find("-persistent"); end != std::string::npos) name.resize(end);
+      vae.recipe = (entry.path().parent_path() / name).string() + "-vae.toml";
+      vae.set = made.set;
+      vae.set.insert(vae.set.end(),
+                     {"train.steps=1", "train.batch_size=4", "data.train=4", "data.validation=0", "data.test=1"});
+      if (load_recipe(vae.recipe).contains("generator"))
+        vae.set.insert(vae.set.end(), small_hierarchy.begin(), small_hierarchy.end());
       vae.out = file("vae");
       vae.existing = ExistingRun::kReplace;
       vae.path = made.path;
       train_recipe(vae, Ports());
+      if (load_recipe(made.recipe).at_table("model").find("name")->string() == "normalised_residual")
+        made.set.push_back("model.initial_rows=0");
       made.set.push_back("vae.run=\"" + vae.out + "\"");
     }
     EXPECT_NO_THROW({
@@ -359,6 +376,62 @@ TEST_F(Folder, EveryRecipePassesCheck) {
     ++checked;
   }
   EXPECT_GE(checked, 3);
+}
+
+// Table 8 of VAEBM and the released commands (protocol sheet 5), and the auto-encoders of sheet 6.1.
+TEST(Vaebm, RecipesHaveThePublishedSettings) {
+  const auto recipe = [](const std::string& name) {
+    return load_recipe(std::string(GIBBSITE_SOURCE_DIR) + "/recipes/vaebm/" + name + ".toml");
+  };
+  struct Row {
+    const char* name;
+    double rate, batch, reuse, capacity, ramp, steps, step_size, test_steps, spectral, iterations;
+  };
+  const Row rows[] = {{"cifar10", 4e-5, 32, 0, 0, 0, 10, 8e-5, 16, 0.2, 25000},
+                      {"cifar10-persistent", 4e-5, 32, 0.6, 10000, 5000, 6, 6e-5, 16, 0.2, 25000},
+                      {"celeba64", 5e-5, 32, 0, 0, 0, 10, 5e-6, 20, 0.2, 20000},
+                      {"lsun-church64", 4e-5, 32, 0.6, 10000, 5000, 10, 4e-6, 20, 0.2, 20000},
+                      {"celeba-hq256", 4e-5, 16, 0.6, 8000, 3000, 6, 3e-6, 24, 0.3, 9000}};
+  for (const Row& row : rows) {
+    SCOPED_TRACE(row.name);
+    const Config found = recipe(row.name);
+    const auto number = [&](const char* table, const char* key) { return found.at_table(table).find(key)->real(); };
+    EXPECT_EQ(number("optimizer", "learning_rate"), row.rate);
+    EXPECT_EQ(number("optimizer", "beta1"), 0.99);
+    EXPECT_EQ(number("optimizer", "weight_decay"), 3e-5);
+    EXPECT_EQ(number("train", "clip_moments"), 3);
+    EXPECT_EQ(number("train", "batch_size"), row.batch);
+    EXPECT_EQ(number("train", "steps"), row.iterations);
+    EXPECT_EQ(number("objective", "steps"), row.steps);
+    EXPECT_EQ(number("objective", "spectral"), row.spectral);
+    EXPECT_EQ(number("objective", "probability"), row.reuse);
+    if (row.reuse > 0) {
+      EXPECT_EQ(number("objective", "capacity"), row.capacity);
+      EXPECT_EQ(number("objective", "ramp"), row.ramp);
+    }
+    EXPECT_EQ(number("sampler", "step_size"), row.step_size);
+    EXPECT_EQ(number("sample", "steps"), row.test_steps);
+  }
+  struct Hierarchy {
+    const char* name;
+    std::vector<std::int64_t> groups;
+    double channels, latent_channels, penalty, rate;
+  };
+  for (const Hierarchy& row :
+       {Hierarchy{"cifar10-vae", {30}, 128, 20, 0.1, 1e-2}, Hierarchy{"celeba64-vae", {5, 5, 5}, 48, 20, 0.1, 1e-2},
+        Hierarchy{"lsun-church64-vae", {5, 5, 5}, 48, 20, 0.1, 1e-2},
+        Hierarchy{"celeba-hq256-vae", {4, 4, 4, 4, 4}, 32, 20, 0.01, 6e-3}}) {
+    SCOPED_TRACE(row.name);
+    const Config found = recipe(row.name);
+    const Config& generator = found.at_table("generator");
+    std::vector<std::int64_t> groups;
+    for (const Config& group : generator.find("groups")->items()) groups.push_back(group.integer());
+    EXPECT_EQ(groups, row.groups);
+    EXPECT_EQ(generator.find("channels")->real(), row.channels);
+    EXPECT_EQ(generator.find("latent_channels")->real(), row.latent_channels);
+    EXPECT_EQ(found.at_table("objective").find("penalty")->real(), row.penalty);
+    EXPECT_EQ(found.at_table("optimizer").find("learning_rate")->real(), row.rate);
+  }
 }
 
 // Rows of the tables whose data are not at hand, at the size of a test.
@@ -391,6 +464,66 @@ TEST_F(Folder, RecipesOfColourImagesTrainOnASmallFolder) {
     made.out = file(name);
     EXPECT_EQ(train_recipe(made, Ports()).result.step, 2) << name;
   }
+}
+
+// Both stages of VAEBM's images with a hierarchy, at the size of a test: training, and chains that start at what the encoder
+// makes of cooled images.
+TEST_F(Folder, HierarchiesTrainAndAreCorrected) {
+  Rng pixels(2, "pictures");
+  fs::create_directories(file("data/pictures"));
+  for (std::uint64_t i = 0; i < 6; ++i) {
+    Rng own = pixels.at_step(i);
+    write_image_grid(file(fmt::format("data/pictures/{}.png", i)), own.uniform({1, 3, 20, 20}));
+  }
+  const auto train = [&](const std::string& name, const std::string& out, std::vector<std::string> set) {
+    TrainRequest made;
+    made.recipe = std::string(GIBBSITE_SOURCE_DIR) + "/recipes/vaebm/" + name + ".toml";
+    made.set = {"data.name=./pictures", "data.split=random",  "data.image_crop=16",
+                "data.image_size=16",   "data.validation=1",  "data.test=1",
+                "train.steps=3",        "train.batch_size=4", "train.validate_every=3"};
+    made.set.insert(made.set.end(), set.begin(), set.end());
+    made.path.folders = {file("data")};
+    made.out = file(out);
+    EXPECT_EQ(train_recipe(made, Ports()).result.step, 3) << name;
+    return made.out;
+  };
+  const std::string vae = train("lsun-church64-vae", "vae",
+                                {"generator.channels=4", "generator.groups=[1, 2]", "generator.latent_channels=2",
+                                 "generator.cells=1", "generator.expansion=2"});
+  SampleRequest sample;
+  sample.run = vae;
+  sample.n = 3;
+  const Tensor images = sample_run(sample, Ports()).x;
+  EXPECT_EQ(images.sizes(), (Shape{3, 3, 16, 16}));
+  sample.set = {"sample.temperature=0"};
+  const Tensor coldest = sample_run(sample, Ports()).x;
+  EXPECT_TRUE(torch::allclose(coldest[0], coldest[1], 1e-5, 1e-5));
+  EXPECT_FALSE(torch::allclose(images[0], images[1], 1e-5, 1e-5));
+
+  sample.run = train("cifar10-persistent", "energy",
+                     {"vae.run=\"" + vae + "\"", "model.stem=2", "model.blocks=[2, 3]", "model.halve=[1]",
+                      "objective.steps=2", "sample.steps=2", "train.validate_every=0"});
+  sample.set.clear();
+  const Tensor from_prior = sample_run(sample, Ports()).x;
+  sample.set = {"vae.start=encoded", "vae.temperature=0.7", "vae.readjust=3"};
+  const Tensor from_images = sample_run(sample, Ports()).x;
+  EXPECT_EQ(from_images.sizes(), (Shape{3, 3, 16, 16}));
+  EXPECT_FALSE(torch::equal(from_prior, from_images));
+  sample.set.back() = "vae.readjust=0";
+  EXPECT_FALSE(torch::equal(from_images, sample_run(sample, Ports()).x));
+
+  // The batch norms of the auto-encoder are those of training afterwards, and what its encoder says of points makes them.
+  const Parts parts =
+      load_run(RunDirectory::open(sample.run), {"vae.start=encoded", "vae.readjust=3"}, false, {}, *Ports().logger);
+  std::vector<Tensor> kept;
+  for (const Tensor& buffer : parts.vae.hierarchy->module().buffers()) kept.push_back(buffer.clone());
+  parts.vae.start(2, Rng(1, "start"));
+  for (std::size_t i = 0; i < kept.size(); ++i)
+    EXPECT_TRUE(torch::equal(kept[i], parts.vae.hierarchy->module().buffers()[i])) << i;
+  const Tensor x = Rng(4, "x").uniform({2, 3, 16, 16}) * 1.8 - 0.9;
+  EXPECT_TRUE(torch::allclose(parts.vae.space->points(parts.vae.encode(x, Rng(1, "encode"))), x, 1e-4, 1e-4));
+  const Codes codes = encode_points(parts, (x + 1) / 2, 3, Rng(1, "encode"), {});
+  EXPECT_EQ(codes.mean.sizes(), (Shape{2, parts.vae.space->size()}));
 }
 
 }  // namespace

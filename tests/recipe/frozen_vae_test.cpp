@@ -122,6 +122,9 @@ TEST_F(RecipesWithAFrozenVae, TrainTheEnergyAloneAndSampleInNoiseSpace) {
   for (const Tensor& parameter : parts.vae.parts->decoder->module().parameters())
     EXPECT_FALSE(parameter.requires_grad());
 
+  const Tensor x = parts.data->splits.test.x.narrow(0, 0, 5).to(parts.dtype);
+  EXPECT_TRUE(torch::allclose(parts.vae.space->points(parts.vae.encode(x, Rng(1, "encode"))), x, 1e-4, 1e-4));
+
   SampleRequest sample;
   sample.run = run;
   sample.n = 7;
@@ -158,6 +161,7 @@ TEST_F(RecipesWithAFrozenVae, AreRefusedWhereTheRunDoesNotFit) {
   says({"vae={}"}, "names no run");
   says({}, "[vae]");
   says({vae_run("vae"), "vae.potentia=exact"}, "potentia");
+  says({vae_run("vae"), "vae.start=encoded", "vae.readjust=2"}, "batch norms");
   says({vae_run("vae"), "evaluate.metrics=[\"log_likelihood\"]"}, "density of this model");
   train("energy", "energy", {vae_run("vae")});
   says({vae_run("energy")}, "has no decoder");

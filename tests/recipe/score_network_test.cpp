@@ -115,7 +115,7 @@ TEST_F(ScoreNetworkRecipe, HasOneNetwork) {
             std::string::npos);
   Config neither = with(kPlane, {});
   neither.erase("score");
-  EXPECT_NE(failure<RequestError>([&] { build_parts(neither, {}); }).find("neither [model] nor [score]"),
+  EXPECT_NE(failure<RequestError>([&] { build_parts(neither, {}); }).find("none of [model], [score]"),
             std::string::npos);
   EXPECT_NE(failure<RequestError>([] { build_parts(with(kPlane, {"score.name=mpl"}), {}); }).find("'mlp'"),
             std::string::npos);
