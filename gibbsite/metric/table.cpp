@@ -8,6 +8,7 @@
 #include <gibbsite/metric/frechet.h>
 #include <gibbsite/metric/mmd.h>
 #include <gibbsite/metric/moments.h>
+#include <gibbsite/metric/noise_space_log_z.h>
 #include <gibbsite/metric/quadrature.h>
 #include <gibbsite/metric/score_matching_loss.h>
 #include <gibbsite/metric/table.h>
@@ -44,6 +45,24 @@ Values log_likelihood_values(const MetricInput& input) {
 Values log_z_values(const MetricInput& input) {
   const LogNormaliser integral = normaliser_of("log_z", input);
   return {{"log_z", {integral.log_z, integral.log_z_error, 1}, "nats", {}}};
+}
+
+Values noise_space_values(const MetricInput& input) {
+  constexpr std::int64_t kDraws = 10000, kChains = 128, kTemperatures = 200;
+  need(input.space != nullptr, "noise_space_log_z", "an auto-encoder whose density an energy corrects ([vae])");
+  need(input.data.defined(), "noise_space_log_z", "data");
+  const LogMean drawn =
+      noise_space_importance(*input.space, input.correction, kDraws, input.data, input.rng.stream("draws"));
+  AisOptions options;
+  options.temperatures = kTemperatures;
+  const AisResult chains = noise_space_annealing(*input.space, input.correction, kChains, options, input.data,
+                                                 input.rng.stream("annealing"));
+  const LogMean annealed = log_mean_weight(chains.log_weights);
+  const auto value = [](const char* by, const LogMean& found) {
+    return MetricValue{
+        "log_z", found.log_mean, "nats", {{"by", by}, {"effective", fmt::format("{:.1f}", found.effective)}}};
+  };
+  return {value("importance", drawn), value("annealing", annealed)};
 }
 
 Values score_matching_values(const MetricInput& input) {
@@ -193,6 +212,9 @@ const std::vector<MetricEntry>& metric_table() {
        log_likelihood_values, true, true},
       {"log_z", "log partition function in 1-D and 2-D and on manifolds of up to 3 dimensions by quadrature", "",
        log_z_values, true, true},
+      {"noise_space_log_z",
+       "log partition function of an auto-encoder times an energy, by weighted draws and by annealing in noise space",
+       "VAEBM", noise_space_values},
       {"sm_loss", "exact score-matching loss", "Hyvärinen 2005", score_matching_values, true, true},
       {"auroc", "out-of-distribution detection by log density, gradient norm and typicality",
        "DeLong, DeLong and Clarke-Pearson 1988", auroc_values, true},

@@ -16,6 +16,7 @@
 namespace gibbsite {
 
 class Manifold;
+class NoiseSpace;
 
 /// What a metric may use. Undefined or empty members are absent; a metric that needs one throws RequestError naming it.
 struct MetricInput {
@@ -24,6 +25,8 @@ struct MetricInput {
   Tensor data;                         ///< held-out points, model's units, [N, *event]
   Tensor training;                     ///< training points, model's units, for typicality and the quadrature's box
   const Manifold* manifold = nullptr;  ///< on which the points lie; null: Euclidean space
+  const NoiseSpace* space = nullptr;   ///< of an auto-encoder whose density an energy corrects
+  EnergyFn correction;                 ///< that energy, in the model's units
   Tensor samples;                      ///< model samples, model's units, [S, *event]
   std::vector<std::pair<std::string, Tensor>> out;  ///< out-of-distribution sets by name, model's units
   double log_jacobian = 0;                          ///< mean log |det| of the data transform, added to log densities

@@ -94,6 +94,10 @@ Result evaluate_run(const EvaluateRequest& request, const Ports& ports) {
   const Energy* energy = parts.energy.get();
   if (energy && !parts.vae.space) input.energy = [energy](const Tensor& x) { return energy->energy(x); };
   if (input.energy && energy->has_jet()) input.jet = [energy](const Jet& x) { return *energy->energy(x); };
+  if (parts.vae.space) {
+    input.space = parts.vae.space.get();
+    input.correction = [energy](const Tensor& x) { return energy->energy(x); };
+  }
   // Metrics know nothing of signals; their energies do.
   if (input.energy)
     input.energy = [energy, &ports](const Tensor& x) {

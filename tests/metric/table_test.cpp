@@ -1,5 +1,6 @@
 #include <gibbsite/core/error.h>
 #include <gibbsite/metric/table.h>
+#include <gibbsite/model/noise_space.h>
 #include <gtest/gtest.h>
 #include <torch/types.h>
 
@@ -9,11 +10,25 @@
 namespace gibbsite {
 namespace {
 
+class Plane : public Generator {
+ public:
+  std::vector<Shape> groups() const override { return {{1}}; }
+  Shape event() const override { return {2}; }
+  Generated generate(const std::vector<Tensor>& noise) const override {
+    return {noise, {}, noise[0].expand({noise[0].size(0), 2}), at::ones({}, noise[0].options())};
+  }
+  std::vector<Tensor> noise_of(const std::vector<Tensor>& z) const override { return z; }
+};
+
 MetricInput full_input() {
+  static const Plane generator;
+  static const NoiseSpace space(generator, {});
   MetricInput input;
   input.rng = Rng(1, "test");
   Rng rng(2, "data");
   input.energy = [](const Tensor& x) { return x.square().sum(1) / 2; };
+  input.space = &space;
+  input.correction = input.energy;
   input.data = rng.normal({200, 2}, at::kDouble);
   input.training = rng.normal({200, 2}, at::kDouble);
   input.samples = rng.normal({100, 2}, at::kDouble);

@@ -192,7 +192,8 @@ TEST(ObjectiveTable, RepeatsAndDifferentiatesItsLoggedValue) {
         entry.name != "noise_conditional" && entry.name != "autoencoder" && entry.name.rfind("latent_", 0) != 0 &&
         entry.name.rfind("posterior_", 0) != 0 && entry.name.rfind("variational_", 0) != 0 &&
         entry.name.rfind("bi", 0) != 0 && entry.name != "is_ksd" && entry.name != "vnce" &&
-        entry.name != "fisher_critic" && entry.name != "vaebm" && entry.name != "evidence" && entry.name.find("inference") == std::string::npos)
+        entry.name != "fisher_critic" && entry.name != "vaebm" && entry.name != "evidence" &&
+        entry.name.find("inference") == std::string::npos)
       variants.push_back({entry.name, entry.smallest});
   for (const char* name : {"ssm", "ssm_vr", "dsm", "mdsm"})
     for (const char* derivative : {"jet", "autograd", "finite_difference"})

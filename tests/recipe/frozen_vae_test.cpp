@@ -9,6 +9,7 @@
 #include <torch/types.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 
@@ -140,6 +141,11 @@ TEST_F(RecipesWithAFrozenVae, TrainTheEnergyAloneAndSampleInNoiseSpace) {
   evaluate.run = run;
   evaluate.metrics = {"log_likelihood"};
   EXPECT_THROW(evaluate_run(evaluate, Ports()), RequestError);
+  evaluate.metrics = {"noise_space_log_z"};
+  const Result judged = evaluate_run(evaluate, Ports());
+  ASSERT_EQ(judged.rows.size(), 2U);
+  EXPECT_NEAR(judged.rows[0].value, judged.rows[1].value,
+              4 * std::hypot(judged.rows[0].standard_error, judged.rows[1].standard_error));
 }
 
 TEST_F(RecipesWithAFrozenVae, AreRefusedWhereTheRunDoesNotFit) {
