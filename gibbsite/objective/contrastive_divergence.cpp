@@ -16,8 +16,8 @@ class ContrastiveDivergence : public Objective {
         energy_(*parts.energy),
         conjugate_(dynamic_cast<const ConjugateEnergy*>(parts.energy)),
         kernel_(std::move(kernel)),
-        buffer_(std::make_unique<ReplayBuffer>(options, fresh_starts(options, parts.data_example),
-                                               parts.rng.stream("replay"), parts.data_example)) {}
+        buffer_(std::make_unique<ReplayBuffer>(options, fresh_starts(options, parts), parts.rng.stream("replay"),
+                                               parts.data_example)) {}
 
   Loss operator()(const Batch& batch, Rng& rng) const override {
     Tensor positive = batch.x;
@@ -53,7 +53,9 @@ class ContrastiveDivergence : public Objective {
   std::shared_ptr<const Kernel> kernel_;
   std::unique_ptr<ReplayBuffer> buffer_;
 
-  static FreshStarts fresh_starts(const ContrastiveDivergenceOptions& options, const Tensor& example) {
+  static FreshStarts fresh_starts(const ContrastiveDivergenceOptions& options, const ObjectiveParts& parts) {
+    if (options.start == "vae") return parts.starts;
+    const Tensor& example = parts.data_example;
     return [normal = options.start == "normal", scale = options.start_scale, example](std::int64_t rows, Rng& rng) {
       Shape sizes = example.sizes().vec();
       sizes[0] = rows;
@@ -72,6 +74,9 @@ std::unique_ptr<Objective> make_contrastive_divergence(const ContrastiveDivergen
   std::shared_ptr<const Kernel> kernel = parts.kernel ? parts.kernel() : nullptr;
   if (!kernel) throw RequestError("objective", "pcd needs a sampler for its negatives", "add a [sampler] table");
   refuse_replicas(*kernel, "pcd");
+  if (options.start == "vae" && !parts.starts)
+    throw RequestError("objective.start", "there is no auto-encoder to start from",
+                       "a table [vae] with role = \"start\"");
   if (!parts.data_example.defined()) throw RequestError("objective", "pcd needs data");
   return std::make_unique<ContrastiveDivergence>(options, parts, std::move(kernel));
 }

@@ -22,9 +22,11 @@ struct ContrastiveDivergenceOptions : ReplayOptions {
     o.option("information", information,
              "weight of the bound on what latent variables say about the data, of conjugate energies", non_negative());
     o.option("noise", noise, "standard deviation of Gaussian noise added to the data", non_negative());
-    o.option("start", start, "law of fresh chains: start_scale · N(0, I), or uniform on [-start_scale, start_scale]",
-             {"normal", "uniform"});
-    o.option("start_scale", start_scale, "scale of fresh chains", positive());
+    o.option("start", start,
+             "law of fresh chains: start_scale · N(0, I), uniform on [-start_scale, start_scale], or that of the "
+             "auto-encoder of [vae]",
+             {"normal", "uniform", "vae"});
+    o.only_if(start != "vae").option("start_scale", start_scale, "scale of fresh chains", positive());
   }
 };
 

@@ -24,20 +24,31 @@ Loss finish(const NoiseSpaceDivergenceOptions& options, const Energy& energy, co
   return plain_loss(loss, std::move(more));
 }
 
-class ByImportance : public Objective {
+// Draws of the generator by noise that is the same for every shard of a batch.
+Tensor generator_draws(const NoiseSpace& space, std::int64_t draws, const std::string& image, const Rng& rng,
+                       const Tensor& like) {
+  Rng shared = rng.at_row(0);
+  const Tensor noise = shared.normal({draws, space.size()}, like);
+  return image == "mean" ? space.means(noise) : space.points(noise);
+}
+
+class ByDraws : public Objective {
  public:
-  ByImportance(const NoiseSpaceDivergenceOptions& options, const ObjectiveParts& parts)
+  ByDraws(const NoiseSpaceDivergenceOptions& options, const ObjectiveParts& parts)
       : options_(options), energy_(*parts.energy), space_(*parts.noise_space), like_(parts.data_example) {}
 
   Loss operator()(const Batch& batch, Rng& rng) const override {
     Tensor x;
     {
       const torch::NoGradGuard no_graph;
-      // The same draws for every shard of a batch.
-      Rng shared = rng.at_row(0);
-      x = space_.points(shared.normal({options_.draws, space_.size()}, like_));
+      x = generator_draws(space_, options_.draws, options_.negatives == "generator" ? options_.image : "sample", rng,
+                          like_);
     }
     const Tensor data_energy = energy_.energy(batch.x), model_energy = energy_.energy(x);
+    if (options_.negatives == "generator") {
+      const Tensor plain = data_energy.mean() - model_energy.mean();
+      return finish(options_, energy_, plain, data_energy, model_energy, {{"energy_gap", plain.detach()}});
+    }
     const Tensor log_z = torch::logsumexp(-model_energy, 0) - std::log(static_cast<double>(options_.draws));
     const Tensor weights = torch::softmax(-model_energy.detach(), 0);
     const Tensor gap = data_energy.detach().mean() - (weights * model_energy.detach()).sum();
@@ -47,6 +58,21 @@ class ByImportance : public Objective {
 
  private:
   NoiseSpaceDivergenceOptions options_;
+  const Energy& energy_;
+  const NoiseSpace& space_;
+  Tensor like_;
+};
+
+class GeneratorEnergy : public Objective {
+ public:
+  GeneratorEnergy(const GeneratorEnergyOptions& options, const ObjectiveParts& parts)
+      : options_(options), energy_(*parts.energy), space_(*parts.noise_space), like_(parts.data_example) {}
+  Loss operator()(const Batch& /*batch*/, Rng& rng) const override {
+    return plain_loss(energy_.energy(generator_draws(space_, options_.draws, options_.image, rng, like_)).mean());
+  }
+
+ private:
+  GeneratorEnergyOptions options_;
   const Energy& energy_;
   const NoiseSpace& space_;
   Tensor like_;
@@ -151,7 +177,7 @@ std::unique_ptr<Objective> make_noise_space_divergence(const NoiseSpaceDivergenc
   if (options.spectral > 0 && !dynamic_cast<const SpectralEnergy*>(&energy))
     throw RequestError("objective.spectral", "this energy knows no spectral norms",
                        "model.name = \"normalised_residual\"");
-  if (options.negatives == "importance") return std::make_unique<ByImportance>(options, parts);
+  if (options.negatives != "chain") return std::make_unique<ByDraws>(options, parts);
   std::shared_ptr<const Kernel> kernel = parts.kernel ? parts.kernel() : nullptr;
   if (!kernel) throw RequestError("objective", "vaebm needs a sampler for its negatives", "add a [sampler] table");
   if (kernel->interacts() && kernel->replicas() == 1)
@@ -159,6 +185,13 @@ std::unique_ptr<Objective> make_noise_space_divergence(const NoiseSpaceDivergenc
   if (options.adaptation > 0 && kernel->target_acceptance() == 0)
     throw RequestError("objective.adaptation", "this sampler has no acceptance test", "use mala, hmc or tempering");
   return std::make_unique<ByChains>(options, parts, std::move(kernel));
+}
+
+std::unique_ptr<Objective> make_generator_energy(const GeneratorEnergyOptions& options, const ObjectiveParts& parts) {
+  require_energy(parts, "generator_energy");
+  if (!parts.noise_space)
+    throw RequestError("objective", "generator_energy needs an auto-encoder", "a table [vae] with trainable = true");
+  return std::make_unique<GeneratorEnergy>(options, parts);
 }
 
 }  // namespace gibbsite

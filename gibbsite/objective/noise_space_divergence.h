@@ -4,7 +4,9 @@
 //
 // with negatives x⁻ by chains of the recipe's sampler in noise space, which start where a replay buffer left off, or, beyond
 // the paper, all draws of the auto-encoder weighted by exp(-E): with N of them the loss is mean E(x⁺) + log mean exp(-E(x_i)),
-// biased by O(1/N) and the negative log-likelihood of h up to that of p.
+// biased by O(1/N) and the negative log-likelihood of h up to that of p. Unweighted draws (negatives = "generator") make E a
+// critic that tells data from draws, with generator_energy, mean E(x(ε)), as the loss of the generator: a Wasserstein network
+// whose critic is held by the penalties (sheet 9.3), and, beside negatives by chains, what moves p towards h (sheet 9.4).
 #pragma once
 
 #include <gibbsite/objective/objective.h>
@@ -63,12 +65,13 @@ struct NoiseSpaceDivergenceOptions : ReplayOptions {
     prefill = false;
   }
   void declare(OptionVisitor& o) {
-    o.option("negatives", negatives, "chain: by the sampler; importance: weighted draws of the auto-encoder",
-             {"chain", "importance"});
+    o.option("negatives", negatives,
+             "chain: by the sampler; importance: weighted draws of the auto-encoder; generator: draws as they are",
+             {"chain", "importance", "generator"});
     const bool chain = negatives == "chain";
     OnlyIf replay(o, chain);
     ReplayOptions::declare(replay);
-    o.only_if(!chain).option("draws", draws, "weighted draws per update", at_least(2));
+    o.only_if(!chain).option("draws", draws, "draws per update", at_least(2));
     o.only_if(chain).option("steps", steps, "transitions of the sampler per update", at_least(1));
     o.only_if(chain).option("ramp", ramp, "updates over which the probability of reuse rises from 0, linearly",
                             at_least(0));
@@ -77,7 +80,8 @@ struct NoiseSpaceDivergenceOptions : ReplayOptions {
         "what the buffer keeps of a state: the noise of latent variables, that of x being new every "
         "time, or all of it",
         {"latent", "all"});
-    o.only_if(chain).option("image", image, "negatives are x(ε), or the means E[x | z]", {"sample", "mean"});
+    o.only_if(negatives != "importance")
+        .option("image", image, "negatives are x(ε), or the means E[x | z]", {"sample", "mean"});
     o.only_if(chain).option("adaptation", adaptation,
                             "after an update the log of the step size moves by this times (acceptance - its aim)",
                             non_negative());
@@ -91,5 +95,18 @@ struct NoiseSpaceDivergenceOptions : ReplayOptions {
 /// step_size, for draws their effective number.
 std::unique_ptr<Objective> make_noise_space_divergence(const NoiseSpaceDivergenceOptions& options,
                                                        const ObjectiveParts& parts);
+
+struct GeneratorEnergyOptions {
+  std::int64_t draws = 32;
+  std::string image = "sample";
+  void declare(OptionVisitor& o) {
+    o.option("draws", draws, "draws of the generator per update", at_least(1));
+    o.option("image", image, "draws are x(ε), or the means E[x | z]", {"sample", "mean"});
+  }
+};
+
+/// mean E(x(ε)) over fresh noise, which trains the generator (VAEBM, appendix C; the generator's loss of a Wasserstein network).
+/// Needs an energy and a noise space.
+std::unique_ptr<Objective> make_generator_energy(const GeneratorEnergyOptions& options, const ObjectiveParts& parts);
 
 }  // namespace gibbsite

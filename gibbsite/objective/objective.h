@@ -82,6 +82,8 @@ struct ObjectiveParts {
   LatentParts latent;
   HierarchicalVae* generator = nullptr;
   const NoiseSpace* noise_space = nullptr;   ///< of a frozen auto-encoder whose law the energy corrects
+  /// Draws of an auto-encoder that chains on x may start from; empty where there is none.
+  std::function<Tensor(std::int64_t rows, Rng& rng)> starts;
   std::shared_ptr<const Manifold> manifold;  ///< where x lives; null for Euclidean space
   /// The sampler of [objective.sampler], else that of the recipe, else null. Asking for it reads its options.
   std::function<std::shared_ptr<const Kernel>()> kernel;

@@ -230,6 +230,10 @@ PhaseParts build_phase(const Config& recipe, const Config& table, const std::str
   ObjectiveParts objective_parts = parts.objective_parts();
   objective_parts.manifold = parts.manifold;
   objective_parts.noise_space = parts.vae.space.get();
+  if (parts.vae.starts)
+    objective_parts.starts = [&vae = parts.vae, like = parts.like()](std::int64_t rows, Rng& rng) {
+      return vae.draws(rows, rng, like);
+    };
   objective_parts.kernel = [&]() -> std::shared_ptr<const Kernel> {
     objective.declare_key("sampler");
     if (!objective.contains("sampler")) return parts.kernel;

@@ -71,7 +71,12 @@ Tensor FrozenVae::start(std::int64_t n, const Rng& rng) const {
 
 Tensor FrozenVae::point(const Tensor& state) const {
   const torch::NoGradGuard no_graph;
-  return options.samples == "mean" ? space->means(state) : space->points(state);
+  const NoiseSpace& noise = space ? *space : *starts;
+  return options.samples == "mean" ? noise.means(state) : noise.points(state);
+}
+
+Tensor FrozenVae::draws(std::int64_t n, Rng& rng, const Tensor& like) const {
+  return point(rng.normal({n, (space ? *space : *starts).size()}, like));
 }
 
 FrozenVae load_frozen_vae(const Config& recipe, Parts& parts) {
@@ -110,7 +115,13 @@ FrozenVae load_frozen_vae(const Config& recipe, Parts& parts) {
     vae.generator = make_decoder_generator(*loaded->decoder);
   if (!vae.hierarchy && vae.options.readjust > 0)
     throw RequestError(origin, "vae.readjust belongs to a [generator], whose batch norms it moves");
-  vae.space = std::make_shared<NoiseSpace>(*vae.generator, vae.options);
+  (vae.options.role == "product" ? vae.space : vae.starts) =
+      std::make_shared<NoiseSpace>(*vae.generator, vae.options);
+  if (vae.options.trainable) {
+    if (vae.hierarchy) throw RequestError(origin, "vae.trainable moves a decoder, and this is a [generator]");
+    parts.vae_decoder = loaded->decoder;
+    for (Tensor& parameter : loaded->decoder->module().parameters()) parameter.requires_grad_(true);
+  }
   vae.parts = loaded;
   return vae;
 }

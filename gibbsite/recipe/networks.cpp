@@ -130,6 +130,7 @@ std::vector<Part> Networks::named_parts() const {
     add("model", energy);
   add("encoder", encoder);
   add("decoder", decoder);
+  add("vae", vae_decoder);
   add("score", score);
   add("score", code_score);
   add("generator", generator);

@@ -42,6 +42,7 @@ struct Networks {
   std::shared_ptr<const Score> variational_score;  ///< of [variational_score]
   std::shared_ptr<Decoder> decoder;
   std::shared_ptr<LatentPrior> prior;         ///< of a decoder
+  std::shared_ptr<Decoder> vae_decoder;       ///< of [vae], where it is trained further
   std::shared_ptr<LatentScore> code_score;    ///< of [score] beside [decoder]
   std::shared_ptr<ScoreEstimator> estimator;  ///< of [estimator]
 

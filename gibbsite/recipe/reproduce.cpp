@@ -29,6 +29,7 @@
 #include <gibbsite/recipe/reproduce.h>
 #include <gibbsite/recipe/score_bias.h>
 #include <gibbsite/recipe/smoke_ssm.h>
+#include <gibbsite/recipe/vaebm_ablation.h>
 #include <gibbsite/recipe/vaebm_images.h>
 #include <gibbsite/recipe/vaebm_ood.h>
 #include <gibbsite/recipe/vaebm_speed.h>
@@ -105,6 +106,8 @@ const std::vector<Experiment>& experiment_table() {
        "VAEBM, section 5.1", reproduce_vaebm_images},
       {"vaebm/ood", "an auto-encoder and its product with an energy as detectors of other images", "VAEBM, Table 6",
        reproduce_vaebm_ood},
+      {"vaebm/ablation", "an auto-encoder and an energy without each other, and other ways to join them",
+       "VAEBM, Table 4", reproduce_vaebm_ablation},
       {"vaebm/sampling-speed", "short chains in noise space against annealed Langevin dynamics, and longer chains",
        "VAEBM, section 5.5", reproduce_sampling_speed},
       {"cebm/few-label", "representations of conjugate energies and their baselines, judged from few labels",

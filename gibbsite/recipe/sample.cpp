@@ -51,6 +51,12 @@ Tensor start(const Parts& parts, std::int64_t n, const Rng& rng) {
   const Shape shape = batch_shape(n, parts.transforms.model_event);
   Rng draws = rng.stream("start").at_step(0);
   if (options.start == "data") return training_points(parts, n, draws);
+  if (options.start == "vae") {
+    if (!parts.vae.starts)
+      throw RequestError("sample.start", "there is no auto-encoder to start from",
+                         "a table [vae] with role = \"start\"");
+    return parts.vae.draws(n, draws, parts.like());
+  }
   if (parts.manifold) return parts.manifold->sample(n, draws, parts.like());
   if (options.start == "uniform") {
     const Tensor low = parts.transforms.low.to(parts.like().options());

@@ -42,11 +42,12 @@ struct SampleOptions {
         "noise-conditional score network; exact: independent samples, of models that have them; decode: means of a "
         "decoder given draws of the prior",
         {"chain", "temperature", "noise_levels", "exact", "decode"});
-    o.option(
-        "start", start,
-        "first state, in model units: N(0, start_scale²), uniform on the box of the data, uniform on [0, 1], "
-        "0.5 + start_scale N(0, 1) per pixel, or training points; on a manifold its own base law, or training points",
-        {"normal", "uniform", "unit", "image", "data"});
+    o.option("start", start,
+             "first state, in model units: N(0, start_scale²), uniform on the box of the data, uniform on [0, 1], "
+             "0.5 + start_scale N(0, 1) per pixel, training points, or draws of the auto-encoder of [vae]; on a "
+             "manifold its "
+             "own base law, or training points",
+             {"normal", "uniform", "unit", "image", "data", "vae"});
     o.option("start_scale", start_scale, "see start", positive());
     o.option("denoise", denoise, "σ of one closing step x + σ² score(x); 0: none", non_negative());
     o.option("clamp", clamp, "[low, high] that the last states are moved into, in model units; empty: no clamp");

@@ -44,12 +44,21 @@ void copy_run(const std::string& from, const std::string& to) {
 std::vector<StudyModel> vaebm_models(const std::string& data) {
   const std::string recipe = data == "stacked-mnist" ? "vaebm/stacked-mnist" : "vaebm/mnist";
   static const std::vector<std::string> small_energy = {"model.stem=4", "model.blocks=[4,8]", "model.halve=[1,2]",
-                                                        "model.initial_rows=8", "objective.steps=2"};
+                                                        "model.initial_rows=8"};
+  static const std::vector<std::string> small_chains = [] {
+    std::vector<std::string> set = small_energy;
+    set.emplace_back("objective.steps=2");
+    return set;
+  }();
   static const std::vector<std::string> small_coder = {"encoder.filters=4", "decoder.filters=4", "latent.size=4"};
   return {
       {"vae", recipe + "-vae", {}, 6000, "", small_coder, ""},
-      {"vaebm", recipe, {}, 1000, "chain", small_energy, "vae"},
-      {"vaebm-fresh", recipe, {"objective.probability=0"}, 1000, "chain", small_energy, "vae"},
+      {"vaebm", recipe, {}, 1000, "chain", small_chains, "vae"},
+      {"vaebm-fresh", recipe, {"objective.probability=0"}, 1000, "chain", small_chains, "vae"},
+      {"ebm", recipe + "-ebm", {}, 1000, "pcd", small_chains, ""},
+      {"ebm-from-vae", recipe + "-ebm-from-draws", {}, 1000, "pcd", small_chains, "vae"},
+      {"wgan", recipe + "-wgan", {}, 3000, "critic", small_energy, "vae"},
+      {"vaebm-kl", recipe + "-kl", {}, 1000, "chain", small_energy, "vae"},
       // Filters for as many multiply-adds per evaluation as those of decoder and energy, forth and back.
       {"ncsn",
        "fd/ncsn",
@@ -78,7 +87,7 @@ const Tensor& VaebmStudy::training_features(const Parts& parts) {
 }
 
 VaebmStudy::Trained VaebmStudy::chosen(const StudyModel& model) {
-  if (model.base.empty()) return train(model);
+  if (model.route.empty()) return train(model);
   const std::string run = run_of(model), best = run + "-chosen", log = run + "-rounds.txt";
   const std::int64_t rounds = smoke() ? 1 : kRounds;
   std::string text = fs::exists(log) ? read_file(log) : "";
@@ -120,7 +129,7 @@ VaebmStudy::Trained VaebmStudy::chosen(const StudyModel& model) {
 }
 
 Tensor VaebmStudy::samples(const Trained& trained, std::int64_t n) {
-  const std::int64_t first = trained.parts.vae.space ? judged() : 0;
+  const std::int64_t first = trained.parts.energy ? judged() : 0;
   return judge().samples(trained.parts, trained.run, trained.step, first + n).narrow(0, first, n);
 }
 

@@ -204,6 +204,57 @@ TEST(NoiseSpaceDivergence, PenaltiesAddToTheLoss) {
   EXPECT_EQ(logged(without, "energy_gap"), logged(with_penalties, "energy_gap"));
 }
 
+// Draws of p(x) as they are, or the means given z alone: the derivative in k is E_data ‖x‖²/2 less theirs.
+TEST(NoiseSpaceDivergence, DrawsOfTheGeneratorAreTakenAsTheyAre) {
+  for (const auto& [image, variance] :
+       {std::pair<const char*, double>{"sample", kVariance}, {"mean", kSlope * kSlope}}) {
+    const Problem problem(
+        1.5, Config::table({{"negatives", Config("generator")}, {"draws", Config(20000)}, {"image", Config(image)}}));
+    EXPECT_NEAR(problem.gradient(0), problem.data() - variance, 4 * variance / std::sqrt(20000.0)) << image;
+  }
+}
+
+// x = a z + d ε: mean k ‖x‖²/2 = k (a² + d²) in two dimensions.
+class Slope : public Generator {
+ public:
+  std::vector<Shape> groups() const override { return {{2}}; }
+  Shape event() const override { return {2}; }
+  Generated generate(const std::vector<Tensor>& noise) const override {
+    return {noise, {}, slope * noise[0], torch::full({}, kDeviation, at::kDouble)};
+  }
+  std::vector<Tensor> noise_of(const std::vector<Tensor>& z) const override { return z; }
+  Tensor slope = torch::full({}, kSlope, at::kDouble).requires_grad_(true);
+};
+
+TEST(GeneratorEnergy, MovesTheGeneratorDownTheEnergy) {
+  constexpr double kStiffness = 1.5;
+  constexpr std::int64_t kDraws = 40000;
+  const auto energy = make_energy("quadratic", {2}, Config::table({{"stiffness", Config(kStiffness)}}));
+  const Slope generator;
+  const NoiseSpace space(generator, {});
+  ObjectiveParts parts;
+  parts.energy = energy.get();
+  parts.noise_space = &space;
+  Batch batch;
+  batch.x = torch::zeros({3, 2}, at::kDouble);
+  parts.data_example = batch.x.narrow(0, 0, 1);
+  for (const bool mean : {false, true}) {
+    const auto objective =
+        find_entry(objective_table(), "objective", "generator_energy", "")
+            .make(Config::table({{"draws", Config(kDraws)}, {"image", Config(mean ? "mean" : "sample")}}), parts);
+    Rng rng(3, "generator");
+    const Loss loss = (*objective)(batch, rng);
+    // Of one draw k ‖x‖²/2 is exponential, and its derivative k z·x has at most the deviation 2 k √(a² + d²).
+    const double variance = kSlope * kSlope + (mean ? 0 : kDeviation * kDeviation);
+    EXPECT_NEAR(loss.backward.item<double>(), kStiffness * variance, 4 * kStiffness * variance / std::sqrt(kDraws));
+    EXPECT_NEAR(torch::autograd::grad({loss.backward}, {generator.slope})[0].item<double>(), 2 * kStiffness * kSlope,
+                4 * 2 * kStiffness * std::sqrt(kVariance) / std::sqrt(kDraws));
+  }
+  parts.noise_space = nullptr;
+  EXPECT_THROW(find_entry(objective_table(), "objective", "generator_energy", "").make(Config::table(), parts),
+               RequestError);
+}
+
 TEST(NoiseSpaceDivergence, RefusesWhatItCannotTrain) {
   const auto refused = [](const Config& options, const std::string& kernel, bool space) {
     const Problem problem(1, chain_options());

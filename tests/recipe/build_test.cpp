@@ -350,11 +350,12 @@ TEST_F(Folder, EveryRecipePassesCheck) {
     if (load_recipe(made.recipe).contains("generator"))
       made.set.insert(made.set.end(), small_hierarchy.begin(), small_hierarchy.end());
     if (load_recipe(made.recipe).contains("vae")) {
-      // The auto-encoder of NAME.toml and NAME-persistent.toml is that of NAME-vae.toml.
+      // The auto-encoder of NAME.toml and NAME-VARIANT.toml is that of NAME-vae.toml.
       TrainRequest vae;
       std::string name = entry.path().stem().string();
-      if (const std::size_t end = name.find("-persistent"); end != std::string::npos) name.resize(end);
-      vae.recipe = (entry.path().parent_path() / name).string() + "-vae.toml";
+      const auto stage = [&] { return (entry.path().parent_path() / name).string() + "-vae.toml"; };
+      while (!fs::exists(stage()) && name.find('-') != std::string::npos) name.resize(name.rfind('-'));
+      vae.recipe = stage();
       vae.set = made.set;
       vae.set.insert(vae.set.end(),
                      {"train.steps=1", "train.batch_size=4", "data.train=4", "data.validation=0", "data.test=1"});

@@ -148,6 +148,50 @@ TEST_F(RecipesWithAFrozenVae, TrainTheEnergyAloneAndSampleInNoiseSpace) {
               4 * std::hypot(judged.rows[0].standard_error, judged.rows[1].standard_error));
 }
 
+TEST_F(RecipesWithAFrozenVae, TrainTheDecoderFurtherWhereAsked) {
+  train("vae", "vae");
+  const Parts before = load_run(RunDirectory::open(file("vae")), {}, false, DataPath(), *Ports().logger);
+  const std::string phases =
+      "phase=[{name=\"critic\", trains=[\"model\"], objective={name=\"vaebm\", negatives=\"generator\", draws=8}}, "
+      "{name=\"generator\", trains=[\"vae\"], objective={name=\"generator_energy\", draws=8}}]";
+  std::ofstream(file("wgan.toml")) << std::string(kEnergy).substr(0, std::string(kEnergy).find("[objective]"));
+  const std::string run = train("wgan", "wgan", {vae_run("vae"), "vae.trainable=true", phases});
+  const Parts parts = load_run(RunDirectory::open(run), {}, true, DataPath(), *Ports().logger);
+  ASSERT_EQ(parts.named_parts().size(), 2U);
+  EXPECT_EQ(parts.named_parts()[1].name, "vae");
+  const std::vector<Tensor> old = copies(before.decoder->module()), now = copies(parts.vae.parts->decoder->module());
+  bool moved = false;
+  for (std::size_t i = 0; i < old.size(); ++i) moved = moved || !torch::equal(old[i], now[i]);
+  EXPECT_TRUE(moved);
+  // What is sampled is the decoder of the checkpoint, and the run it came from is as it was.
+  const Parts again = load_run(RunDirectory::open(file("vae")), {}, false, DataPath(), *Ports().logger);
+  const std::vector<Tensor> kept = copies(again.decoder->module());
+  for (std::size_t i = 0; i < old.size(); ++i) EXPECT_TRUE(torch::equal(old[i], kept[i]));
+}
+
+TEST_F(RecipesWithAFrozenVae, StartChainsOnPointsWhereAsked) {
+  train("vae", "vae");
+  const std::vector<std::string> start = {"vae={run=\"" + file("vae") + "\", role=\"start\"}",
+                                          "objective={name=\"pcd\", start=\"vae\", capacity=32, steps=2}",
+                                          "sample.start=vae", "sample.steps=0"};
+  const std::string run = train("energy", "start", start);
+  const Parts parts = load_run(RunDirectory::open(run), {}, true, DataPath(), *Ports().logger);
+  EXPECT_FALSE(parts.vae.space);
+  ASSERT_TRUE(parts.vae.starts);
+  EXPECT_NO_THROW(target_of(parts));  // the energy stands alone
+  SampleRequest sample;
+  sample.run = run;
+  sample.n = 400;
+  const Tensor x = sample_run(sample, Ports()).x.to(torch::kDouble);
+  Rng rng(11, "draws");
+  const Tensor draws = parts.vae.draws(4000, rng, parts.like()).to(torch::kDouble);
+  const Tensor error = ((x.var(0) / 400) + (draws.var(0) / 4000)).sqrt();
+  EXPECT_TRUE(((x.mean(0) - draws.mean(0)).abs() < 4 * error).all().item<bool>());
+  EXPECT_NE(refusal({"vae={}", "objective={name=\"pcd\", start=\"vae\"}"}), "");
+  EXPECT_NE(refusal({vae_run("vae"), "sample.start=vae", "objective={name=\"pcd\", start=\"vae\"}"}).find("role"),
+            std::string::npos);
+}
+
 TEST_F(RecipesWithAFrozenVae, AreRefusedWhereTheRunDoesNotFit) {
   train("vae", "vae");
   train("vae", "scaled", {"data.scale=standardise"});
