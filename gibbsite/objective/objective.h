@@ -81,7 +81,7 @@ struct ObjectiveParts {
   const Score* variational_score = nullptr;  ///< of a latent-variable energy, in place of both
   LatentParts latent;
   HierarchicalVae* generator = nullptr;
-  const NoiseSpace* noise_space = nullptr;   ///< of a frozen auto-encoder whose law the energy corrects
+  const NoiseSpace* noise_space = nullptr;  ///< of a frozen auto-encoder whose law the energy corrects
   /// Draws of an auto-encoder that chains on x may start from; empty where there is none.
   std::function<Tensor(std::int64_t rows, Rng& rng)> starts;
   std::shared_ptr<const Manifold> manifold;  ///< where x lives; null for Euclidean space

@@ -115,8 +115,7 @@ FrozenVae load_frozen_vae(const Config& recipe, Parts& parts) {
     vae.generator = make_decoder_generator(*loaded->decoder);
   if (!vae.hierarchy && vae.options.readjust > 0)
     throw RequestError(origin, "vae.readjust belongs to a [generator], whose batch norms it moves");
-  (vae.options.role == "product" ? vae.space : vae.starts) =
-      std::make_shared<NoiseSpace>(*vae.generator, vae.options);
+  (vae.options.role == "product" ? vae.space : vae.starts) = std::make_shared<NoiseSpace>(*vae.generator, vae.options);
   if (vae.options.trainable) {
     if (vae.hierarchy) throw RequestError(origin, "vae.trainable moves a decoder, and this is a [generator]");
     parts.vae_decoder = loaded->decoder;
