@@ -5,8 +5,6 @@
 #include <cmath>
 #include <cstring>
 
-#define GIBBSITE_INLINE inline __attribute__((always_inline))
-
 namespace gibbsite::kernels {
 namespace {
 

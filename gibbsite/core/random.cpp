@@ -26,8 +26,12 @@ std::uint64_t hash_name(std::string_view name) {  // FNV-1a
   return hash;
 }
 
+GIBBSITE_INLINE float unit_interval(std::uint32_t word) {
+  return static_cast<float>((word >> 8) + 1) * 5.9604644775390625e-8f;
+}
+
 // -2 log u for u = k / 2^24 in (0, 1], by u = m 2^e with m in [sqrt(1/2), sqrt(2)) and a polynomial in m - 1.
-inline float minus_two_log(float u) {
+GIBBSITE_INLINE float minus_two_log(float u) {
   std::int32_t bits;
   std::memcpy(&bits, &u, sizeof bits);
   std::int32_t exponent = ((bits >> 23) & 0xff) - 126;
@@ -56,7 +60,7 @@ inline float minus_two_log(float u) {
 }
 
 // sin and cos of 2 pi k / 2^24: the quadrant comes exactly from the integer, the rest from polynomials on [-pi/4, pi/4].
-inline void sincos_turn(std::uint32_t word, float& sine, float& cosine) {
+GIBBSITE_INLINE void sincos_turn(std::uint32_t word, float& sine, float& cosine) {
   const std::int32_t k = static_cast<std::int32_t>(word >> 8);
   const std::int32_t quadrant = (k + (1 << 21)) >> 22;
   const float t = static_cast<float>(k - (quadrant << 22)) * 3.74507028e-7f;  // 2 pi / 2^24
@@ -73,7 +77,7 @@ inline void sincos_turn(std::uint32_t word, float& sine, float& cosine) {
 
 GIBBSITE_CLONES void fill_uniform(const std::uint32_t* words, float* out, std::int64_t n) {
 #pragma omp simd
-  for (std::int64_t i = 0; i < n; ++i) out[i] = static_cast<float>((words[i] >> 8) + 1) * 5.9604644775390625e-8f;
+  for (std::int64_t i = 0; i < n; ++i) out[i] = unit_interval(words[i]);
 }
 
 GIBBSITE_CLONES void fill_sign(const std::uint32_t* words, float* out, std::int64_t n) {
@@ -147,12 +151,12 @@ void fill_normal(const std::uint32_t* words, float* out, std::int64_t n) { box_m
 
 std::uint64_t stream_key(std::uint64_t seed, std::string_view stream) { return mix(hash_name(stream) ^ mix(seed)); }
 
-float uniform24(std::uint32_t word) { return static_cast<float>((word >> 8) + 1) * 5.9604644775390625e-8f; }
+float uniform24(std::uint32_t word) { return unit_interval(word); }
 
 GIBBSITE_CLONES void box_muller(const std::uint32_t* words, float* normals, std::int64_t pairs) {
 #pragma omp simd
   for (std::int64_t i = 0; i < pairs; ++i) {
-    const float radius = std::sqrt(minus_two_log(uniform24(words[2 * i])));
+    const float radius = std::sqrt(minus_two_log(unit_interval(words[2 * i])));
     float sine, cosine;
     sincos_turn(words[2 * i + 1], sine, cosine);
     normals[2 * i] = radius * cosine;

@@ -141,10 +141,15 @@ class Runner {
             }};
   }
 
-  /// Values of a block from its input, which is there. `slopes` null: of jets, whose reverse pass finds them again.
-  void forward(const Frame& values, const Frame* slopes, std::int64_t block, std::int64_t rows, PlanSlices slices) {
+  /// Values of a block from its input, which is there. `slopes` null: of jets, whose reverse pass finds them again. `energy`
+  /// false: that value may be left out.
+  void forward(const Frame& values, const Frame* slopes, std::int64_t block, std::int64_t rows, PlanSlices slices,
+               bool energy = true) {
     const std::int64_t stacked = slices.count() * rows;
-    for (std::size_t i = 0; i < plan_.recording.instructions.size(); ++i) {
+    std::size_t end = plan_.recording.instructions.size();
+    // A reverse pass looks at what a product of layers takes, not at what it makes.
+    if (!energy && plan_.recording.instructions.back().operation == PlanOperation::kLinear) --end;
+    for (std::size_t i = 0; i < end; ++i) {
       const Instruction& step = plan_.recording.instructions[i];
       const std::int64_t n = rows * plan_.width(step.out);
       const float* a = values.at(step.a, block);
@@ -389,6 +394,10 @@ class Runner {
   void transposed(std::size_t i, const float* g, float* to, std::int64_t rows, ProductEnd end, const float* factors) {
     const Layer& layer = plan_.layers[i];
     const bool more = end == ProductEnd::kAdd;
+    if (layer.narrow_in && !layer.narrow_out && !factors) {
+      kernels::contract(g, layer.transposed.data_ptr<float>(), to, rows, layer.inputs, layer.outputs, more);
+      return;
+    }
     if (!layer.narrow_out) {
       multiply_packed(i, true, g, to, rows, end, factors);
       return;
@@ -677,7 +686,7 @@ class Worker : public PlanWorker {
     for (std::int64_t first = 0; first < rows; first += kBlockRows) {
       const std::int64_t count = std::min(kBlockRows, rows - first);
       std::copy_n(x + first * width, count * width, values_.at(0, 0));
-      runner_.forward(values_, &slopes_, 0, count, {});
+      runner_.forward(values_, &slopes_, 0, count, {}, energy != nullptr);
       if (energy) std::copy_n(values_.at(plan_.energy(), 0), count, energy + first);
       if (!score) continue;
       std::fill_n(adjoints_.at(plan_.energy(), 0), count, -1.0F);

@@ -67,10 +67,19 @@ GIBBSITE_CLONES void add_columns(const float* x, float* row, std::int64_t rows, 
 }
 
 GIBBSITE_CLONES void add_product(const float* a, const float* b, float factor, float* out, std::int64_t n, bool add) {
-  for (std::int64_t i = 0; i < n; ++i) {
-    const float product = b ? factor * a[i] * b[i] : factor * a[i];
-    out[i] = add ? out[i] + product : product;
-  }
+  const auto each = [&](auto term) {
+    if (add) {
+#pragma omp simd
+      for (std::int64_t i = 0; i < n; ++i) out[i] += term(i);
+    } else {
+#pragma omp simd
+      for (std::int64_t i = 0; i < n; ++i) out[i] = term(i);
+    }
+  };
+  if (b)
+    each([&](std::int64_t i) { return factor * a[i] * b[i]; });
+  else
+    each([&](std::int64_t i) { return factor * a[i]; });
 }
 
 GIBBSITE_CLONES void sum_rows(const float* x, float* out, std::int64_t rows, std::int64_t wide) {
