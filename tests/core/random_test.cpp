@@ -3,7 +3,12 @@
 #include <gtest/gtest.h>
 #include <torch/types.h>
 
+#include <algorithm>
 #include <cmath>
+#include <functional>
+#include <map>
+#include <utility>
+#include <vector>
 
 namespace gibbsite {
 namespace {
@@ -114,6 +119,63 @@ TEST(Rng, MomentsWithinFourStandardErrors) {
   EXPECT_TRUE((s.abs() == 1).all().item<bool>());
   EXPECT_NEAR(s.mean().item<double>(), 0, 4 / std::sqrt(n));
   EXPECT_NEAR((z.slice(1, 0, 9) * z.slice(1, 1, 10)).mean().item<double>(), 0, 4 / std::sqrt(0.9 * n));
+}
+
+// Kolmogorov and Smirnov's distance on a grid of 1e-3, at 10⁸ draws, with the limit that a right generator passes but once in
+// 10⁵ runs; and how many lie beyond 3, 4 and 5, where the radius comes from the smallest uniforms.
+TEST(Rng, NormalsHaveTheirLawIntoTheTails) {
+  constexpr std::int64_t kRows = 100000, kPerRow = 10, kSteps = 100, kCells = 12000;
+  constexpr double kReach = 6, kLimit = 2.47;
+  const auto law = [](double x) { return 0.5 * std::erfc(-x / std::sqrt(2.0)); };
+  std::vector<std::int64_t> counts(kCells + 1);
+  std::vector<float> draws(kRows * kPerRow);
+  for (std::int64_t step = 0; step < kSteps; ++step) {
+    Rng rng = Rng(12, "tails").at_step(static_cast<std::uint64_t>(step));
+    rng.normal(draws.data(), kRows, kPerRow);
+    for (const float z : draws)
+      ++counts[static_cast<std::size_t>((static_cast<double>(z) + kReach) * (kCells / (2 * kReach)))];
+  }
+  constexpr double kDraws = static_cast<double>(kRows * kPerRow * kSteps);
+  double distance = 0, below = 0;
+  std::map<int, double> outside;
+  for (std::int64_t cell = 0; cell < kCells; ++cell) {
+    below += static_cast<double>(counts[static_cast<std::size_t>(cell)]);
+    const double edge = -kReach + static_cast<double>(cell + 1) * (2 * kReach / kCells);
+    distance = std::max(distance, std::abs(below / kDraws - law(edge)));
+    for (const int limit : {3, 4, 5}) {
+      if (std::lround(edge * 1000) == -limit * 1000) outside[limit] += below;
+      if (std::lround(edge * 1000) == limit * 1000) outside[limit] += kDraws - below;
+    }
+  }
+  EXPECT_LT(distance * std::sqrt(kDraws), kLimit);
+  for (const int limit : {3, 4, 5}) {
+    const double expected = 2 * law(-limit) * kDraws;
+    EXPECT_NEAR(outside[limit], expected, 4 * std::sqrt(expected)) << limit;
+  }
+}
+
+// Numbers, their squares and their signs next to one another in a row, in a column, in steps and in streams.
+TEST(Rng, NeighboursAreIndependent) {
+  constexpr std::int64_t kRows = 1000000;
+  const auto draw = [](const char* stream, std::uint64_t step) {
+    return Rng(13, stream).at_step(step).normal({kRows, 4}, torch::kDouble);
+  };
+  const Tensor here = draw("here", 5);
+  const auto expect_none = [](const Tensor& a, const Tensor& b, const char* what) {
+    const std::pair<const char*, std::function<Tensor(const Tensor&)>> views[] = {
+        {"numbers", [](const Tensor& x) { return x; }},
+        {"squares", [](const Tensor& x) { return x.square(); }},
+        {"signs", [](const Tensor& x) { return x.sign(); }}};
+    for (const auto& [name, view] : views) {
+      const Tensor u = view(a) - view(a).mean(), v = view(b) - view(b).mean();
+      const double correlation = ((u * v).mean() / (u.square().mean() * v.square().mean()).sqrt()).item<double>();
+      EXPECT_LT(std::abs(correlation) * std::sqrt(static_cast<double>(a.numel())), 4) << what << ", " << name;
+    }
+  };
+  for (std::int64_t column = 1; column < 4; ++column) expect_none(here.select(1, 0), here.select(1, column), "columns");
+  expect_none(here.narrow(0, 0, kRows - 1).select(1, 1), here.narrow(0, 1, kRows - 1).select(1, 1), "rows");
+  expect_none(here, draw("here", 6), "steps");
+  expect_none(here, draw("there", 5), "streams");
 }
 
 TEST(Rng, IntegersAndPermutations) {
