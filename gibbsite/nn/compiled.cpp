@@ -157,14 +157,21 @@ struct EnergyNode : Node {
   }
 };
 
-// Hands rows to workers, as many as there are threads that ask at once.
+// Hands rows to workers, as many as there are threads that ask at once. Energies, by which proposals are accepted, come from
+// `exact` where that is given: chains with an acceptance test have the exact law, however rough their scores.
 class PlanRows : public RowFunction {
  public:
-  PlanRows(std::shared_ptr<const Plan> plan, ProductPrecision precision)
-      : plan_(std::move(plan)), precision_(precision) {}
+  PlanRows(std::shared_ptr<const Plan> plan, ProductPrecision precision,
+           std::shared_ptr<const RowFunction> exact = nullptr)
+      : plan_(std::move(plan)), precision_(precision), exact_(std::move(exact)) {}
 
   std::int64_t block() const override { return Plan::block_rows(); }
   void operator()(const float* x, std::int64_t rows, float* energy, float* score) const override {
+    if (exact_ && energy) {
+      (*exact_)(x, rows, energy, nullptr);
+      energy = nullptr;
+      if (!score) return;
+    }
     std::unique_ptr<PlanWorker> worker;
     {
       const std::lock_guard<std::mutex> lock(mutex_);
@@ -183,6 +190,7 @@ class PlanRows : public RowFunction {
  private:
   std::shared_ptr<const Plan> plan_;
   ProductPrecision precision_;
+  std::shared_ptr<const RowFunction> exact_;
   mutable std::mutex mutex_;
   mutable std::vector<std::unique_ptr<PlanWorker>> idle_;
 };
@@ -191,13 +199,14 @@ class PlanRows : public RowFunction {
 
 CompiledEnergy::CompiledEnergy(const Recorded& energy, Network network)
     : plan_(std::make_shared<const Plan>(energy)), network_(std::make_shared<const Network>(std::move(network))) {
-  for (const ProductPrecision precision : {ProductPrecision::kFloat32, ProductPrecision::kBfloat16})
-    rows_.push_back(std::make_shared<const PlanRows>(plan_, precision));
+  const auto exact = std::make_shared<const PlanRows>(plan_, ProductPrecision::kFloat32);
+  rows_ = {exact, std::make_shared<const PlanRows>(plan_, ProductPrecision::kBfloat16, exact)};
 }
 
 std::shared_ptr<const RowFunction> CompiledEnergy::rows(ProductPrecision precision) const {
   if (precision == ProductPrecision::kBfloat16 && !has_bfloat16_products())
     throw RequestError("precision", "this processor has no bfloat16 products");
+  plan_->prepare(ProductPrecision::kFloat32);
   plan_->prepare(precision);
   return rows_[static_cast<std::size_t>(precision)];
 }

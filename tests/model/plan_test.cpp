@@ -244,6 +244,12 @@ TEST(Plan, ScoresOfBfloat16ProductsAreNear) {
     (*make(of, "fast", "bfloat16")->rows())(x.data_ptr<float>(), kRows, nullptr, near.data_ptr<float>());
     (*make(of, "fast")->rows())(x.data_ptr<float>(), kRows, nullptr, exact.data_ptr<float>());
     EXPECT_LT(distance(near, exact), 1e-2) << of.name;
+    // Energies decide over acceptance and are not rounded.
+    Tensor rough = torch::empty({kRows}), energy = torch::empty({kRows});
+    (*make(of, "fast", "bfloat16")->rows())(x.data_ptr<float>(), kRows, rough.data_ptr<float>(),
+                                            near.data_ptr<float>());
+    (*make(of, "fast")->rows())(x.data_ptr<float>(), kRows, energy.data_ptr<float>(), nullptr);
+    EXPECT_TRUE(torch::equal(rough, energy)) << of.name;
     if (of.name == "narrow") continue;  // has no product of matrices
     EXPECT_GT(distance(near, exact), 1e-6) << of.name;
   }
