@@ -64,7 +64,9 @@ Work requested(const nlohmann::json& request, const std::string& name) {
   method.slug = name;
   method.set = request.at("method").get<std::vector<std::string>>();
   const std::int64_t batch = request.at("batch");
-  const bool phases = requested_recipe(recipe).contains("phase"), samples = request.contains("chain");
+  // Where more than one network takes part the trainer makes the step.
+  const Config asked = requested_recipe(recipe);
+  const bool phases = asked.contains("phase") || asked.contains("vae"), samples = request.contains("chain");
   if (phases || samples) recipe.set.insert(recipe.set.end(), method.set.begin(), method.set.end());
   const auto parts = std::make_shared<const Parts>(build_parts(requested_recipe(recipe), recipe.path));
   if (samples) return chain(parts, batch, request.at("chain"));
