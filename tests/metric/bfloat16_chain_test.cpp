@@ -7,6 +7,7 @@
 #include <gibbsite/sampler/mala.h>
 #include <gtest/gtest.h>
 #include <sampler/gaussians.h>
+#include <torch/nn/module.h>
 #include <torch/types.h>
 
 namespace gibbsite {

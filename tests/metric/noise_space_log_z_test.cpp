@@ -49,7 +49,7 @@ struct Problem {
   }
 };
 
-Tensor doubles(std::vector<double> values, const Shape& sizes) {
+Tensor doubles(const std::vector<double>& values, const Shape& sizes) {
   return torch::tensor(values, torch::kDouble).view(sizes);
 }
 
