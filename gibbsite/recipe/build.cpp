@@ -327,7 +327,7 @@ void Parts::require_density(const std::string& who) const {
   require_energy(who);
   if (vae.space)
     throw RequestError(who, "the density of this model is that of its auto-encoder times that of its energy",
-                       "`reproduce vaebm/25-gaussians` shows how it is judged");
+                       "metric 'noise_space_log_z' finds its normaliser");
 }
 
 bool Parts::flat() const { return !manifold || (manifold->isometric() && std::isinf(manifold->injectivity_radius())); }

@@ -92,18 +92,18 @@ Result evaluate_run(const EvaluateRequest& request, const Ports& ports) {
   MetricInput input;
   if (!parts.flat()) input.manifold = parts.manifold.get();
   const Energy* energy = parts.energy.get();
-  if (energy && !parts.vae.space) input.energy = [energy](const Tensor& x) { return energy->energy(x); };
-  if (input.energy && energy->has_jet()) input.jet = [energy](const Jet& x) { return *energy->energy(x); };
+  // Metrics know nothing of signals; their energies do.
+  const EnergyFn heeding = [energy, &ports](const Tensor& x) {
+    if (ports.interrupt->requested()) throw Interrupted("evaluate", "stopped");
+    return energy->energy(x);
+  };
   if (parts.vae.space) {
     input.space = parts.vae.space.get();
-    input.correction = [energy](const Tensor& x) { return energy->energy(x); };
+    input.correction = heeding;
+  } else if (energy) {
+    input.energy = heeding;
+    if (energy->has_jet()) input.jet = [energy](const Jet& x) { return *energy->energy(x); };
   }
-  // Metrics know nothing of signals; their energies do.
-  if (input.energy)
-    input.energy = [energy, &ports](const Tensor& x) {
-      if (ports.interrupt->requested()) throw Interrupted("evaluate", "stopped");
-      return energy->energy(x);
-    };
   input.data = prepare(rows.x, "data");
   input.labels = rows.label;
   // At the points that the noise of the pipeline moved them to.
