@@ -90,7 +90,7 @@ std::vector<StudyModel> ModelStudy::missing() const {
   std::vector<StudyModel> chosen;
   for (const StudyModel& model : plan_.models)
     if (std::find(slugs_.begin(), slugs_.end(), model.slug) != slugs_.end() && (only_.empty() || only_ == model.slug) &&
-        !context_.measured(model.slug, dataset_, metric_.c_str()))
+        !context_.measured(model.slug, dataset_, metric_))
       chosen.push_back(model);
   return chosen;
 }

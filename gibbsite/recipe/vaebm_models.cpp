@@ -12,6 +12,7 @@
 #include <cmath>
 #include <filesystem>
 #include <limits>
+#include <memory>
 #include <sstream>
 
 namespace gibbsite {
@@ -20,7 +21,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr std::int64_t kRounds = 5;
+constexpr std::int64_t kRounds = 6;             // each twice as long as all before
 constexpr std::int64_t kJudged = 1000;          // samples that a round is judged by
 constexpr std::int64_t kReference = 9000;       // training images that they are compared with
 constexpr std::int64_t kDecodedAtOnce = 20000;  // of a decoder
@@ -51,14 +52,25 @@ std::vector<StudyModel> vaebm_models(const std::string& data) {
     return set;
   }();
   static const std::vector<std::string> small_coder = {"encoder.filters=4", "decoder.filters=4", "latent.size=4"};
+  if (data == "cifar10") {
+    static const std::vector<std::string> hierarchy = {"generator.channels=16", "generator.groups=[4]",
+                                                       "train.batch_size=32"},
+                                          energy = {"model.stem=16", "model.blocks=[16,16,32,32]", "model.halve=[1,3]"},
+                                          small_hierarchy = {"generator.channels=4", "generator.latent_channels=2",
+                                                             "generator.groups=[1]", "generator.cells=1",
+                                                             "generator.expansion=1"};
+    return {{"vae", "vaebm/cifar10-vae", hierarchy, 3000, "", small_hierarchy, ""},
+            {"vaebm", "vaebm/cifar10-persistent", energy, 800, "chain", small_chains, "vae"},
+            {"vaebm-fresh", "vaebm/cifar10", energy, 800, "chain", small_chains, "vae"}};
+  }
   return {
       {"vae", recipe + "-vae", {}, 6000, "", small_coder, ""},
-      {"vaebm", recipe, {}, 1000, "chain", small_chains, "vae"},
-      {"vaebm-fresh", recipe, {"objective.probability=0"}, 1000, "chain", small_chains, "vae"},
-      {"ebm", recipe + "-ebm", {}, 1000, "pcd", small_chains, ""},
-      {"ebm-from-vae", recipe + "-ebm-from-draws", {}, 1000, "pcd", small_chains, "vae"},
-      {"wgan", recipe + "-wgan", {}, 3000, "critic", small_energy, "vae"},
-      {"vaebm-kl", recipe + "-kl", {}, 1000, "chain", small_energy, "vae"},
+      {"vaebm", recipe, {}, 800, "chain", small_chains, "vae"},
+      {"vaebm-fresh", recipe, {"objective.probability=0"}, 800, "chain", small_chains, "vae"},
+      {"ebm", recipe + "-ebm", {}, 1600, "pcd", small_chains, ""},
+      {"ebm-from-vae", recipe + "-ebm-from-draws", {}, 1600, "pcd", small_chains, "vae"},
+      {"wgan", recipe + "-wgan", {}, 3200, "critic", small_energy, "vae"},
+      {"vaebm-kl", recipe + "-kl", {}, 800, "chain", small_energy, "vae"},
       // Filters for as many multiply-adds per evaluation as those of decoder and energy, forth and back.
       {"ncsn",
        "fd/ncsn",
@@ -101,7 +113,7 @@ VaebmStudy::Trained VaebmStudy::chosen(const StudyModel& model) {
   for (std::int64_t round = 1; round <= rounds; ++round) {
     if (static_cast<std::int64_t>(known.size()) >= rounds) break;
     try {
-      const Trained now = train(model, static_cast<double>(round) / static_cast<double>(rounds));
+      const Trained now = train(model, std::exp2(round - rounds));
       if (std::find(known.begin(), known.end(), now.step) != known.end()) continue;
       const Tensor x = judge().samples(now.parts, now.run, now.step, judged());
       const Estimate found = frechet_distance(judge().features(now.parts, x), training_features(now.parts));
@@ -145,13 +157,23 @@ Tensor VaebmStudy::log_density(const Trained& trained, const Tensor& x, std::int
 
 Tensor importance_bound(const Parts& vae, const Tensor& x, std::int64_t codes, const Rng& rng, const Ports& ports) {
   const torch::NoGradGuard no_graph;
-  const auto joint = make_decoder_energy(*vae.decoder, *vae.prior);
+  const std::unique_ptr<LatentEnergy> joint = vae.decoder ? make_decoder_energy(*vae.decoder, *vae.prior) : nullptr;
   const std::int64_t block = std::max<std::int64_t>(1, kDecodedAtOnce / codes);
   std::vector<Tensor> all;
   for (std::int64_t first = 0; first < x.size(0); first += block) {
     if (ports.interrupt->requested()) throw Interrupted("reproduce", "stopped at the auto-encoder's likelihood");
     const Tensor rows = x.narrow(0, first, std::min(block, x.size(0) - first));
     Rng own = rng.at_row(first);
+    if (!joint) {
+      Tensor sum = torch::zeros({rows.size(0)}, torch::kDouble);
+      for (std::int64_t k = 0; k < codes; ++k) {
+        const Evidence found = vae.generator->evidence(rows, own);
+        sum += found.log_prob.to(torch::kDouble);
+        for (const Tensor& divergence : found.divergence) sum -= divergence.to(torch::kDouble);
+      }
+      all.push_back(sum / static_cast<double>(codes));
+      continue;
+    }
     const Tensor weights = importance_log_weights(*joint, *vae.encoder, rows, codes, own).to(torch::kDouble);
     all.push_back(torch::logsumexp(weights, 0) - std::log(static_cast<double>(codes)));
     ports.logger->progress("likelihood of the auto-encoder",

@@ -11,7 +11,7 @@ namespace gibbsite {
 
 /// vae, and based on it vaebm (chains go on from a replay buffer), vaebm-fresh (every chain starts anew) and vaebm-kl (the decoder
 /// follows the energy); wgan (the decoder against a critic); ebm and ebm-from-vae, energies of x alone; by the recipes of a
-/// data set, which are those of mnist where it has none of its own; ncsn, a noise-conditional score network of about their cost.
+/// data set, which are those of mnist where it has none of its own (cifar10: vae, vaebm, vaebm-fresh with hierarchies); ncsn, a noise-conditional score network of about their cost.
 std::vector<StudyModel> vaebm_models(const std::string& data);
 
 class VaebmStudy : public ModelStudy {
@@ -19,7 +19,7 @@ class VaebmStudy : public ModelStudy {
   VaebmStudy(const ExperimentContext& context, const Ports& ports, const std::string& otherwise_data,
              std::vector<std::string> slugs, std::string metric);
 
-  /// An energy trained in rounds, as it was after that whose samples come nearest to training images by the Fréchet distance in
+  /// An energy trained in rounds, each as long as all before, as it was after that whose samples come nearest to training images by the Fréchet distance in
   /// the classifier's features: training diverges in the end (sheet 5), and the best comes before. Adds a row
   /// frechet_classifier with `against` = "train" per round, and diverged = 1 where training failed. Other models: trained to the
   /// end. Throws WorkError where the first round failed.
@@ -43,7 +43,7 @@ class KeptStates : public SampleWriter {
 };
 
 /// The importance-weighted bound on log p(x) of an auto-encoder by so many codes of its encoder: [N, *event] in model units ->
-/// [N] float64.
+/// [N] float64. Of a hierarchy the evidence bound, its mean over so many draws.
 Tensor importance_bound(const Parts& vae, const Tensor& x, std::int64_t codes, const Rng& rng, const Ports& ports);
 
 }  // namespace gibbsite
