@@ -65,12 +65,12 @@ std::vector<StudyModel> vaebm_models(const std::string& data) {
   }
   return {
       {"vae", recipe + "-vae", {}, 6000, "", small_coder, ""},
-      {"vaebm", recipe, {}, 800, "chain", small_chains, "vae"},
-      {"vaebm-fresh", recipe, {"objective.probability=0"}, 800, "chain", small_chains, "vae"},
+      {"vaebm", recipe, {}, 400, "chain", small_chains, "vae"},
+      {"vaebm-fresh", recipe, {"objective.probability=0"}, 400, "chain", small_chains, "vae"},
       {"ebm", recipe + "-ebm", {}, 1600, "pcd", small_chains, ""},
       {"ebm-from-vae", recipe + "-ebm-from-draws", {}, 1600, "pcd", small_chains, "vae"},
       {"wgan", recipe + "-wgan", {}, 3200, "critic", small_energy, "vae"},
-      {"vaebm-kl", recipe + "-kl", {}, 800, "chain", small_energy, "vae"},
+      {"vaebm-kl", recipe + "-kl", {}, 400, "chain", small_energy, "vae"},
       // Filters for as many multiply-adds per evaluation as those of decoder and energy, forth and back.
       {"ncsn",
        "fd/ncsn",
