@@ -69,7 +69,7 @@ std::unique_ptr<LatentScore> latent_score_from_config(const Config& config, cons
 
 template <class Options, std::unique_ptr<ScoreEstimator> (*make)(const Options&)>
 std::unique_ptr<ScoreEstimator> estimator_from_config(const Config& config) {
-  return make(read_options<Options>(config, "score"));
+  return make(read_options<Options>(config, "estimator"));
 }
 
 }  // namespace
