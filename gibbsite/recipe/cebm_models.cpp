@@ -37,6 +37,7 @@ const std::vector<CebmModel>& cebm_models() {
       {"bigan", "cebm/bigan-mnist", with(coder, {"score.filters=32"}), 6000, ""},
       {"igebm", "cebm/igebm-mnist", chains, 3000, "pcd"},
       {"cebm", "cebm/denoising-mnist", energy, 40000, "dsm"},
+      {"cebm-ssm", "cebm/sliced-mnist", energy, 14000, "ssm"},
       {"cebm-pcd", "cebm/mnist", chains, 3000, "pcd"},
       {"gmm-cebm", "cebm/gmm-mnist", chains, 3000, "pcd"},
       {"cebm-mi", "cebm/mnist", with(chains, {"objective.information=1"}), 3000, "pcd"},

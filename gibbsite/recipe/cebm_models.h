@@ -11,7 +11,7 @@ namespace gibbsite {
 
 using CebmModel = StudyModel;
 
-/// Every model there is: vae, gmm-vae, bigan, igebm, cebm (by the best route), cebm-pcd, gmm-cebm, and cebm-mi with weights.
+/// Every model there is: vae, gmm-vae, bigan, igebm, cebm (by the best route), cebm-ssm, cebm-pcd, gmm-cebm, and cebm-mi with weights.
 const std::vector<CebmModel>& cebm_models();
 
 class CebmStudy : public ModelStudy {

@@ -73,7 +73,7 @@ ExperimentOutcome reproduce_cebm_ood(const ExperimentContext& context, const Por
   if (context.scale == "smoke") options.draws = 2;
   if (context.scale == "desk") options.images = 2000;
   options = take_experiment_options(own.set, options);
-  CebmStudy study(own, ports, "fashion-mnist", {"vae", "igebm", "cebm", "cebm-pcd", "gmm-cebm"}, "auroc");
+  CebmStudy study(own, ports, "fashion-mnist", {"vae", "igebm", "cebm", "cebm-ssm", "cebm-pcd", "gmm-cebm"}, "auroc");
   for (const CebmModel& model : study.missing()) {
     const CebmStudy::Trained trained = study.train(model);
     const Parts& parts = trained.parts;
