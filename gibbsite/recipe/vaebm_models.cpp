@@ -43,7 +43,8 @@ void copy_run(const std::string& from, const std::string& to) {
 }  // namespace
 
 std::vector<StudyModel> vaebm_models(const std::string& data) {
-  const std::string recipe = data == "stacked-mnist" ? "vaebm/stacked-mnist" : "vaebm/mnist";
+  const std::string recipe = "vaebm/mnist";
+  const std::string own = data == "stacked-mnist" || data == "fashion-mnist" ? "vaebm/" + data : recipe;
   static const std::vector<std::string> small_energy = {"model.stem=4", "model.blocks=[4,8]", "model.halve=[1,2]",
                                                         "model.initial_rows=8"};
   static const std::vector<std::string> small_chains = [] {
@@ -64,9 +65,9 @@ std::vector<StudyModel> vaebm_models(const std::string& data) {
             {"vaebm-fresh", "vaebm/cifar10", energy, 800, "chain", small_chains, "vae"}};
   }
   return {
-      {"vae", recipe + "-vae", {}, 6000, "", small_coder, ""},
-      {"vaebm", recipe, {}, 400, "chain", small_chains, "vae"},
-      {"vaebm-fresh", recipe, {"objective.probability=0"}, 400, "chain", small_chains, "vae"},
+      {"vae", own + "-vae", {}, 6000, "", small_coder, ""},
+      {"vaebm", own, {}, 400, "chain", small_chains, "vae"},
+      {"vaebm-fresh", own, {"objective.probability=0"}, 400, "chain", small_chains, "vae"},
       {"ebm", recipe + "-ebm", {}, 1600, "pcd", small_chains, ""},
       {"ebm-from-vae", recipe + "-ebm-from-draws", {}, 1600, "pcd", small_chains, "vae"},
       {"wgan", recipe + "-wgan", {}, 3200, "critic", small_energy, "vae"},

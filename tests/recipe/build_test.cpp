@@ -311,6 +311,7 @@ TEST_F(Folder, EveryRecipePassesCheck) {
     for (std::uint32_t n : {0x801u, kRows}) number(labels, n);
     for (std::uint32_t i = 0; i < kRows; ++i) labels.put(static_cast<char>(i % 10));
   }
+  fs::copy(file("data/mnist"), file("data/fashion_mnist"));
   // Folders of pictures, and enough of CIFAR-10.
   Rng pixels(2, "pictures");
   for (const char* folder : {"svhn/train", "svhn/test", "imagenet/train", "imagenet/validation",
