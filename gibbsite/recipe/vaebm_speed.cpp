@@ -68,8 +68,10 @@ class Speed {
   std::int64_t timed() const { return study_.smoke() ? 4 : kTimed; }
 
   void time(const VaebmStudy::Trained& vaebm, const VaebmStudy::Trained& ncsn) {
+    Ports quiet;
+    quiet.interrupt = study_.ports().interrupt;
     const auto sampling = [&](const VaebmStudy::Trained& trained) {
-      return [&] { draw(trained.parts, timed(), trained.parts.rng("timed"), Ports()); };
+      return [&] { draw(trained.parts, timed(), trained.parts.rng("timed"), quiet); };
     };
     StepCostSettings settings;
     settings.rounds = settings_.rounds;
