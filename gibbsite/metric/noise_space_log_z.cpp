@@ -1,22 +1,18 @@
 #include <gibbsite/metric/noise_space_log_z.h>
 #include <torch/types.h>
 
-#include <algorithm>
-#include <vector>
-
 namespace gibbsite {
 
 LogMean noise_space_importance(const NoiseSpace& space, const EnergyFn& energy, std::int64_t draws, const Tensor& like,
                                const Rng& rng) {
   constexpr std::int64_t kBlock = 256;
-  const torch::NoGradGuard no_graph;
-  std::vector<Tensor> weights;
-  for (std::int64_t first = 0; first < draws; first += kBlock) {
-    Rng own = rng.at_row(rng.first_row() + first);
-    const Tensor x = space.points(own.normal({std::min(kBlock, draws - first), space.size()}, like));
-    weights.push_back(-energy(x).to(torch::kDouble).cpu());
-  }
-  return log_mean_weight(torch::cat(weights));
+  // Densities with respect to that of the auto-encoder.
+  const Proposal generator = {
+      [&](std::int64_t rows, Rng& own) {
+        return space.points(own.normal({rows, space.size()}, like));
+      },
+      [](const Tensor& x) { return torch::zeros({x.size(0)}, x.options().dtype(torch::kDouble)); }};
+  return importance_log_z(energy, generator, draws, rng, kBlock);
 }
 
 AisResult noise_space_annealing(const NoiseSpace& space, const EnergyFn& energy, std::int64_t chains,
