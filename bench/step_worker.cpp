@@ -1,9 +1,10 @@
 // The gibbsite side of bench/compare: does one piece of work per line of standard input and answers with its seconds and its
 // multiply-adds. A line is {"name", "recipe", "batch", "set": […], "method": […]}: overrides of the recipe and of a training step
-// (of a recipe with phases: all of them), with "chain" so many steps of the recipe's sampler for "batch" chains, with "derivative" a
+// (of a recipe with phases: all of them), with "chain" so many steps of the recipe's sampler for "batch" chains, with "steps" so many of training on its data, with "derivative" a
 // directional derivative of that order by jets, whose peak bytes are a third number of the answer. The line {"ceiling": true} asks for the seconds and multiply-adds of packed matrix products alone.
 #include <ATen/Parallel.h>
 #include <dlfcn.h>
+#include <gibbsite/core/device.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/core/process.h>
 #include <gibbsite/nn/matrix_product.h>
@@ -55,6 +56,14 @@ Work chain(std::shared_ptr<const Parts> parts, std::int64_t chains, std::int64_t
   };
 }
 
+// Steps of training as `gibbsite train` makes them, reading and shuffling of the data included.
+Work training(const std::shared_ptr<const Parts>& parts, std::int64_t steps) {
+  const auto trainer = std::make_shared<Trainer>(training_setup(*parts, {}));
+  return [parts, trainer, steps] {
+    for (std::int64_t i = 0; i < steps; ++i) trainer->make_step();
+  };
+}
+
 Work requested(const nlohmann::json& request, const std::string& name) {
   TrainRequest recipe;
   recipe.recipe = request.at("recipe");
@@ -66,10 +75,12 @@ Work requested(const nlohmann::json& request, const std::string& name) {
   const std::int64_t batch = request.at("batch");
   // Where more than one network takes part the trainer makes the step.
   const Config asked = requested_recipe(recipe);
-  const bool phases = asked.contains("phase") || asked.contains("vae"), samples = request.contains("chain");
-  if (phases || samples) recipe.set.insert(recipe.set.end(), method.set.begin(), method.set.end());
+  const bool phases = asked.contains("phase") || asked.contains("vae"), samples = request.contains("chain"),
+             trains = request.contains("steps");
+  if (phases || samples || trains) recipe.set.insert(recipe.set.end(), method.set.begin(), method.set.end());
   const auto parts = std::make_shared<const Parts>(build_parts(requested_recipe(recipe), recipe.path));
   if (samples) return chain(parts, batch, request.at("chain"));
+  if (trains) return training(parts, request.at("steps"));
   if (request.contains("derivative")) parts->freeze();
   if (request.contains("derivative"))
     return [parts, x = parts->rng("x").normal({batch, event_size(parts->transforms.model_event)}, parts->like()),
@@ -103,11 +114,13 @@ void answer() {
       const Work work = request.contains("ceiling") ? products() : requested(request, name);
       work();                    // warms up
       const ThreadCount one(1);  // work of other threads is not seen
+      wait_for_cuda();
       const std::int64_t bytes = request.contains("derivative") ? peak_bytes(work) : 0;
       found = steps.emplace(name, Kept{work, count_multiply_adds(work).total, bytes}).first;
     }
     const auto start = std::chrono::steady_clock::now();
     found->second.work();
+    wait_for_cuda();
     std::printf("%.9g %lld %lld\n", std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(),
                 static_cast<long long>(found->second.multiply_adds), static_cast<long long>(found->second.bytes));
     std::fflush(stdout);

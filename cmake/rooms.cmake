@@ -7,7 +7,10 @@ target_include_directories(gibbsite_options INTERFACE "${PROJECT_SOURCE_DIR}" "$
 target_link_libraries(gibbsite_options INTERFACE ${TORCH_LIBRARIES} fmt::fmt ZLIB::ZLIB PNG::PNG JPEG::JPEG OpenSSL::Crypto ${CURL_LIBRARIES} nlohmann_json::nlohmann_json Threads::Threads ${DNNL_LIBRARY} ${LINEAR_LIBRARY} ${OpenMP_CXX_LIBRARIES})
 # -fPIC everywhere, executables too, so that all share the precompiled header. No contraction: drawn numbers must not depend on the instruction set. The other two let loops over exp and sqrt vectorise
 # and, unlike fast-math, keep NaN checks.
-target_compile_options(gibbsite_options INTERFACE -fPIC -Wall -Wextra -ffp-contract=off -fno-math-errno -fno-trapping-math -fopenmp-simd)
+target_compile_options(gibbsite_options INTERFACE -fPIC -Wall -Wextra -ffp-contract=off -fno-math-errno -fno-trapping-math)
+# LibTorch's headers divide work among threads only where _OPENMP is defined. Clang's threads would be a second pool beside LibTorch's,
+# so what it compiles (the fuzzers) is serial.
+target_compile_options(gibbsite_options INTERFACE $<IF:$<CXX_COMPILER_ID:GNU>,-fopenmp,-fopenmp-simd>)
 target_include_directories(gibbsite_options SYSTEM INTERFACE "${DNNL_INCLUDE_DIR}" "${LINEAR_INCLUDE_DIR}")
 # LibTorch's headers are not free of warnings.
 foreach(directory IN LISTS TORCH_INCLUDE_DIRS)

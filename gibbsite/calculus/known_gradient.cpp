@@ -1,9 +1,7 @@
+#include <gibbsite/calculus/graph_node.h>
 #include <gibbsite/calculus/known_gradient.h>
-#include <gibbsite/core/error.h>
-#include <torch/csrc/autograd/function.h>
 #include <torch/types.h>
 
-#include <algorithm>
 #include <memory>
 #include <utility>
 
@@ -30,19 +28,13 @@ struct PassedOn : Node {
 
 // The value as what the node has computed from the inputs.
 Tensor result(const Tensor& value, const std::shared_ptr<Node>& node, const std::vector<Tensor>& inputs) {
-  Tensor out = value.detach();
-  const bool wanted =
-      std::any_of(inputs.begin(), inputs.end(), [](const Tensor& input) { return input.requires_grad(); });
-  if (!wanted || !at::GradMode::is_enabled()) return out;
-  node->set_next_edges(torch::autograd::collect_next_edges(inputs));
-  torch::autograd::create_gradient_edge(out, node);
-  return out;
+  return wants_graph(inputs) ? connect(value, node, inputs) : value.detach();
 }
 
 }  // namespace
 
 Tensor known_gradient(const Tensor& value, const std::vector<Tensor>& inputs, KnownPullback pullback) {
-  return result(value, {new KnownGradient(std::move(pullback)), torch::autograd::deleteNode}, inputs);
+  return result(value, make_node<KnownGradient>(std::move(pullback)), inputs);
 }
 
 Tensor known_gradient(const Tensor& value, const std::vector<Tensor>& inputs, std::vector<Tensor> gradients) {
@@ -57,7 +49,7 @@ Tensor known_gradient(const Tensor& value, const std::vector<Tensor>& inputs, st
 }
 
 Tensor with_gradient_of(const Tensor& surrogate, const Tensor& value) {
-  return result(value, {new PassedOn, torch::autograd::deleteNode}, {surrogate});
+  return result(value, make_node<PassedOn>(), {surrogate});
 }
 
 }  // namespace gibbsite

@@ -12,4 +12,14 @@ void use_exact_cuda() {
   at::globalContext().setDeterministicCuDNN(true);
 }
 
+void use_tf32_on_cuda() {
+  const compat::Silence silence;
+  at::globalContext().setAllowTF32CuDNN(true);
+  at::globalContext().setAllowTF32CuBLAS(true);
+}
+
+void wait_for_cuda() {
+  if (at::hasCUDA()) at::detail::getCUDAHooks().deviceSynchronize(0);
+}
+
 }  // namespace gibbsite

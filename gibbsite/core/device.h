@@ -8,4 +8,11 @@ namespace gibbsite {
 /// derivatives are exact, and allow sums whose order changes from run to run.
 void use_exact_cuda();
 
+/// Products and convolutions of float32 numbers on CUDA round their factors to 10 bits of mantissa (TF32), where the device is
+/// faster so. What is exact, jets for one, is no more.
+void use_tf32_on_cuda();
+
+/// Returns when the work handed to the CUDA device so far is done; at once where there is none.
+void wait_for_cuda();
+
 }  // namespace gibbsite

@@ -35,6 +35,7 @@ std::unique_ptr<Energy> make_residual_energy(const ResidualEnergyOptions& option
   shape.blocks = options.blocks;
   shape.activation = activation_from_name(options.activation);
   shape.norm = options.norm;
+  shape.recompute = options.recompute;
   ResidualNet body(parameters, "body", shape);
   Head head(parameters, "head", body.features(context.event[1], context.event[2]),
             options.head == "linear" ? HeadKind::kLinear : HeadKind::kQuadratic);

@@ -11,6 +11,7 @@ struct ResidualEnergyOptions : NetworkOptions {
   std::int64_t blocks = 3;
   std::string head = "quadratic";
   bool norm = false;
+  bool recompute = false;
   ResidualEnergyOptions() { activation = "normalised_softplus"; }
   void declare(OptionVisitor& o) {
     NetworkOptions::declare(o);
@@ -19,6 +20,8 @@ struct ResidualEnergyOptions : NetworkOptions {
     o.option("blocks", blocks, "residual blocks per stage", at_least(1));
     o.option("head", head, "linear or quadratic", {"linear", "quadratic"});
     o.option("norm", norm, "composite instance norm before every activation");
+    o.option("recompute", recompute,
+             "derivatives keep what enters a block and make its inside again: less memory, a forward pass more");
   }
 };
 

@@ -1,7 +1,7 @@
+#include <gibbsite/calculus/graph_node.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/nn/compiled.h>
 #include <torch/csrc/autograd/autograd.h>
-#include <torch/csrc/autograd/function.h>
 #include <torch/types.h>
 
 #include <algorithm>
@@ -19,37 +19,13 @@ struct Pass {
   std::shared_ptr<const Plan> plan;
   std::shared_ptr<const CompiledEnergy::Network> network;
   std::unique_ptr<PlanRun> run;
-  Tensor x;
-  Jet kind;  // order and directions where x is the stack of a jet
-  std::vector<std::int64_t> versions;
+  GraphInputs inputs;  // x and the parameters
+  Jet kind;            // order and directions where x is the stack of a jet
 
-  std::vector<std::int64_t> versions_now() const {
-    std::vector<std::int64_t> now = {x._version()};
-    for (const Tensor& parameter : plan->parameters()) now.push_back(parameter._version());
-    return now;
-  }
-  void check() const {
-    if (versions_now() != versions)
-      throw WorkError("gradient", "a parameter or the input was changed in place after the forward pass");
-  }
-  // x and parameters that want gradients by the network itself, with graph.
+  const Tensor& x() const { return inputs.tensors().front(); }
+  // By the network itself, with graph.
   variable_list by_network(const Tensor& output, const Tensor& seed, const std::vector<bool>& wanted) const {
-    std::vector<Tensor> inputs;
-    const std::vector<Tensor> all = arguments();
-    for (std::size_t i = 0; i < all.size(); ++i)
-      if (wanted[i]) inputs.push_back(all[i]);
-    const variable_list found = torch::autograd::grad({output}, inputs, {seed}, /*retain_graph=*/true,
-                                                      /*create_graph=*/true, /*allow_unused=*/true);
-    variable_list gradients(all.size());
-    std::size_t next = 0;
-    for (std::size_t i = 0; i < all.size(); ++i)
-      if (wanted[i]) gradients[i] = found[next++];
-    return gradients;
-  }
-  std::vector<Tensor> arguments() const {
-    std::vector<Tensor> all = {x};
-    all.insert(all.end(), plan->parameters().begin(), plan->parameters().end());
-    return all;
+    return gradients_where(output, seed, inputs.tensors(), wanted, /*graph=*/true);
   }
 };
 
@@ -57,32 +33,11 @@ bool any(const std::vector<bool>& wanted, std::size_t first) {
   return std::any_of(wanted.begin() + static_cast<std::ptrdiff_t>(first), wanted.end(), [](bool w) { return w; });
 }
 
-// Which of x and the parameters the engine asks for, the first being argument `first` of the node.
-std::vector<bool> asked(const Node& node, const Pass& pass, std::size_t first) {
-  std::vector<bool> wanted;
-  const std::vector<Tensor> all = pass.arguments();
-  for (std::size_t i = 0; i < all.size(); ++i)
-    wanted.push_back(all[i].requires_grad() && node.task_should_compute_output(first + i));
-  return wanted;
-}
-
 void put(variable_list& to, const PlanRun::Gradients& gradients, const Pass& pass, const std::vector<bool>& wanted,
          std::size_t first) {
-  if (wanted[0]) to[first] = gradients.input.view(pass.x.sizes()).to(pass.x.options());
+  if (wanted[0]) to[first] = gradients.input.view(pass.x().sizes()).to(pass.x().options());
   for (std::size_t i = 1; i < wanted.size(); ++i)
     if (wanted[i]) to[first + i] = gradients.parameters[i - 1];
-}
-
-// The result of a node with these inputs.
-Tensor connect(Tensor out, const std::shared_ptr<Node>& node, const std::vector<Tensor>& inputs) {
-  node->set_next_edges(torch::autograd::collect_next_edges(inputs));
-  torch::autograd::create_gradient_edge(out, node);
-  return out;
-}
-
-template <class Made, class... Arguments>
-std::shared_ptr<Node> make_node(Arguments&&... arguments) {
-  return {new Made(std::forward<Arguments>(arguments)...), torch::autograd::deleteNode};
 }
 
 // Inputs: the seed, x, parameters. Output: the gradient in x of Σ seed · energy.
@@ -94,13 +49,13 @@ struct GradientNode : Node {
   Tensor seed;
 
   variable_list apply(variable_list&& directions) override {
-    pass->check();
+    pass->inputs.check();
     const Tensor& h = directions[0];
-    const std::vector<bool> wanted = asked(*this, *pass, 1);
+    const std::vector<bool> wanted = pass->inputs.asked(*this, 1);
     const bool wants_seed = seed.requires_grad() && task_should_compute_output(0);
     variable_list gradients(wanted.size() + 1);
     if (at::GradMode::is_enabled()) {
-      const Tensor at = pass->x.requires_grad() ? pass->x : pass->x.detach().requires_grad_();
+      const Tensor at = pass->x().requires_grad() ? pass->x() : pass->x().detach().requires_grad_();
       const Tensor energy = pass->network->energy(at);
       const Tensor slope = torch::autograd::grad({energy}, {at}, {seed}, true, true)[0];
       const variable_list found = pass->by_network(slope, h, wanted);
@@ -129,13 +84,13 @@ struct EnergyNode : Node {
   std::shared_ptr<const Pass> pass;
 
   variable_list apply(variable_list&& seeds) override {
-    pass->check();
+    pass->inputs.check();
     const Tensor& seed = seeds[0];
-    const std::vector<bool> wanted = asked(*this, *pass, 0);
+    const std::vector<bool> wanted = pass->inputs.asked(*this, 0);
     variable_list gradients(wanted.size());
     const bool of_jet = pass->kind.order > 0;
     if (at::GradMode::is_enabled() && (of_jet || any(wanted, 1))) {
-      const Tensor out = of_jet ? pass->network->jet(pass->kind.with(pass->x)).c : pass->network->energy(pass->x);
+      const Tensor out = of_jet ? pass->network->jet(pass->kind.with(pass->x())).c : pass->network->energy(pass->x());
       return pass->by_network(out, seed, wanted);
     }
     const bool graph = at::GradMode::is_enabled();
@@ -143,7 +98,7 @@ struct EnergyNode : Node {
     put(gradients, back, *pass, wanted, 0);
     if (graph && wanted[0]) {
       std::vector<Tensor> inputs = {seed};
-      for (const Tensor& argument : pass->arguments()) inputs.push_back(argument);
+      inputs.insert(inputs.end(), pass->inputs.tensors().begin(), pass->inputs.tensors().end());
       gradients[0] = connect(gradients[0], make_node<GradientNode>(pass, std::move(back), seed), inputs);
     }
     return gradients;
@@ -231,19 +186,17 @@ Tensor run_plan(const std::shared_ptr<const Plan>& plan, const std::shared_ptr<c
     slices.order = kind.order;
     slices.directions = kind.directions;
   }
-  const std::vector<Tensor>& parameters = plan->parameters();
-  const auto wants = [](const Tensor& t) { return t.requires_grad(); };
-  const bool graph =
-      at::GradMode::is_enabled() && (wants(x) || std::any_of(parameters.begin(), parameters.end(), wants));
+  std::vector<Tensor> inputs = {x};
+  inputs.insert(inputs.end(), plan->parameters().begin(), plan->parameters().end());
+  const bool graph = wants_graph(inputs);
   {
     const torch::NoGradGuard no_graph;
     pass->run = plan->run(x.detach().reshape({x.size(0), plan->event_size()}).contiguous(), slices, graph);
   }
   Tensor energies = pass->run->energies();
   if (!graph) return energies;
-  pass->x = x;
-  pass->versions = pass->versions_now();
-  return connect(energies, make_node<EnergyNode>(pass), pass->arguments());
+  pass->inputs = GraphInputs(std::move(inputs));
+  return connect(energies, make_node<EnergyNode>(pass), pass->inputs.tensors());
 }
 
 }  // namespace

@@ -69,6 +69,7 @@ struct PackedWeights::State {
   memory::desc plain;
   Type type;
   memory packed;
+  dnnl::reorder reorder;
 };
 
 PackedWeights::PackedWeights(std::int64_t outputs, std::int64_t inputs, bool transposed, ProductPrecision precision)
@@ -79,6 +80,7 @@ PackedWeights::PackedWeights(std::int64_t outputs, std::int64_t inputs, bool tra
   state_->type = precision == ProductPrecision::kFloat32 ? Type::f32 : Type::bf16;
   const memory::desc any(sizes, state_->type, Tag::any);
   state_->packed = memory(product(kTypicalRows, any, state_->type, ProductEnd::kNothing).weights_desc(), engine());
+  state_->reorder = dnnl::reorder(memory(state_->plain, engine(), nullptr), state_->packed);
 }
 PackedWeights::~PackedWeights() = default;
 
@@ -86,64 +88,88 @@ void PackedWeights::pack(const float* weight) {
   const OneThread one;
   // oneDNN reads through a pointer to mutable memory.
   memory from(state_->plain, engine(), const_cast<float*>(weight));
-  dnnl::reorder(from, state_->packed).execute(stream(), from, state_->packed);
+  state_->reorder.execute(stream(), from, state_->packed);
 }
 
-struct MatrixProduct::State {
+namespace {
+
+// A product whose memories are named once; `with` is the bias, the factors or nothing.
+struct Prepared {
   matmul primitive;
-  memory weights, x, out, with, scratchpad;
+  memory x, weights, out, with, scratchpad;
   std::size_t scratch_bytes = 0;
   std::vector<dnnl_exec_arg_t> arguments;  // in the form that needs no allocation per product
+
+  Prepared(const matmul::primitive_desc& description, ProductEnd end)
+      : primitive(description),
+        x(description.src_desc(), engine(), nullptr),
+        weights(description.weights_desc(), engine(), nullptr),
+        out(description.dst_desc(), engine(), nullptr),
+        scratchpad(description.scratchpad_desc(), engine(), nullptr),
+        scratch_bytes(description.scratchpad_desc().get_size()) {
+    arguments = {{DNNL_ARG_SRC, x.get()},
+                 {DNNL_ARG_WEIGHTS, weights.get()},
+                 {DNNL_ARG_DST, out.get()},
+                 {DNNL_ARG_SCRATCHPAD, scratchpad.get()}};
+    if (end == ProductEnd::kBias) {
+      with = memory(description.bias_desc(), engine(), nullptr);
+      arguments.push_back({DNNL_ARG_BIAS, with.get()});
+    } else if (end == ProductEnd::kFactor) {
+      with = memory(description.dst_desc(), engine(), nullptr);
+      arguments.push_back({DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, with.get()});
+    }
+  }
+
+  void run(const void* left, const void* right, float* to, const float* more) {
+    x.set_data_handle(const_cast<void*>(left));
+    weights.set_data_handle(const_cast<void*>(right));
+    out.set_data_handle(to);
+    if (with) with.set_data_handle(const_cast<float*>(more));
+    scratchpad.set_data_handle(scratch(scratch_bytes));
+    dnnl::error::wrap_c_api(
+        dnnl_primitive_execute(primitive.get(), stream().get(), static_cast<int>(arguments.size()), arguments.data()),
+        "a matrix product failed");
+  }
 };
 
-MatrixProduct::MatrixProduct(const PackedWeights& weights, std::int64_t rows, ProductEnd end)
-    : state_(std::make_unique<State>()) {
+matmul::primitive_desc outer(std::int64_t rows, std::int64_t left, std::int64_t right) {
+  const memory::desc a({left, rows}, Type::f32, Tag::ba), b({rows, right}, Type::f32, Tag::ab),
+      out({left, right}, Type::f32, Tag::ab);
+  return {matmul::desc(a, b, out), attributes(ProductEnd::kAdd, out), engine()};
+}
+
+}  // namespace
+
+struct MatrixProduct::State {
+  Prepared product;
+  memory weights;
+};
+
+MatrixProduct::MatrixProduct(const PackedWeights& weights, std::int64_t rows, ProductEnd end) {
   const OneThread one;
-  const matmul::primitive_desc description =
-      product(rows, weights.state_->packed.get_desc(), weights.state_->type, end);
-  state_->primitive = matmul(description);
-  state_->x = memory(description.src_desc(), engine(), nullptr);
-  state_->out = memory(description.dst_desc(), engine(), nullptr);
-  state_->scratchpad = memory(description.scratchpad_desc(), engine(), nullptr);
-  state_->weights = weights.state_->packed;
-  state_->scratch_bytes = description.scratchpad_desc().get_size();
-  state_->arguments = {{DNNL_ARG_SRC, state_->x.get()},
-                       {DNNL_ARG_WEIGHTS, state_->weights.get()},
-                       {DNNL_ARG_DST, state_->out.get()},
-                       {DNNL_ARG_SCRATCHPAD, state_->scratchpad.get()}};
-  if (end == ProductEnd::kBias) {
-    state_->with = memory(description.bias_desc(), engine(), nullptr);
-    state_->arguments.push_back({DNNL_ARG_BIAS, state_->with.get()});
-  } else if (end == ProductEnd::kFactor) {
-    state_->with = memory(description.dst_desc(), engine(), nullptr);
-    state_->arguments.push_back({DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, state_->with.get()});
-  }
+  const memory& packed = weights.state_->packed;
+  state_ = std::make_unique<State>(State{{product(rows, packed.get_desc(), weights.state_->type, end), end}, packed});
 }
 MatrixProduct::~MatrixProduct() = default;
 MatrixProduct::MatrixProduct(MatrixProduct&&) noexcept = default;
 MatrixProduct& MatrixProduct::operator=(MatrixProduct&&) noexcept = default;
 
 void MatrixProduct::operator()(const void* x, float* out, const float* with) {
-  state_->x.set_data_handle(const_cast<void*>(x));
-  state_->out.set_data_handle(out);
-  if (state_->with) state_->with.set_data_handle(const_cast<float*>(with));
-  state_->scratchpad.set_data_handle(scratch(state_->scratch_bytes));
-  dnnl::error::wrap_c_api(dnnl_primitive_execute(state_->primitive.get(), stream().get(),
-                                                 static_cast<int>(state_->arguments.size()), state_->arguments.data()),
-                          "a matrix product failed");
+  state_->product.run(x, state_->weights.get_data_handle(), out, with);
 }
 
-void add_outer_product(const float* a, const float* b, float* out, std::int64_t rows, std::int64_t left,
-                       std::int64_t right) {
-  const memory::desc at({left, rows}, Type::f32, Tag::ba), with({rows, right}, Type::f32, Tag::ab),
-      to({left, right}, Type::f32, Tag::ab);
-  const matmul::primitive_desc description(matmul::desc(at, with, to), attributes(ProductEnd::kAdd, to), engine());
-  memory scratchpad(description.scratchpad_desc(), engine(), scratch(description.scratchpad_desc().get_size()));
-  matmul(description)
-      .execute(stream(), {{DNNL_ARG_SRC, memory(at, engine(), const_cast<float*>(a))},
-                          {DNNL_ARG_WEIGHTS, memory(with, engine(), const_cast<float*>(b))},
-                          {DNNL_ARG_DST, memory(to, engine(), out)},
-                          {DNNL_ARG_SCRATCHPAD, scratchpad}});
+struct OuterProduct::State {
+  Prepared product;
+};
+
+OuterProduct::OuterProduct(std::int64_t rows, std::int64_t left, std::int64_t right) {
+  const OneThread one;
+  state_ = std::make_unique<State>(State{{outer(rows, left, right), ProductEnd::kAdd}});
 }
+OuterProduct::~OuterProduct() = default;
+OuterProduct::OuterProduct(OuterProduct&&) noexcept = default;
+OuterProduct& OuterProduct::operator=(OuterProduct&&) noexcept = default;
+
+void OuterProduct::operator()(const float* a, const float* b, float* out) { state_->product.run(a, b, out, nullptr); }
 
 }  // namespace gibbsite

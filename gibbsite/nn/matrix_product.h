@@ -56,9 +56,20 @@ class MatrixProduct {
   std::unique_ptr<State> state_;
 };
 
-/// out [left, right] += aᵀ b, a [rows, left], b [rows, right].
-void add_outer_product(const float* a, const float* b, float* out, std::int64_t rows, std::int64_t left,
-                       std::int64_t right);
+/// out [left, right] += aᵀ b, a [rows, left], b [rows, right]. Belongs to one thread.
+class OuterProduct {
+ public:
+  OuterProduct(std::int64_t rows, std::int64_t left, std::int64_t right);
+  ~OuterProduct();
+  OuterProduct(OuterProduct&&) noexcept;
+  OuterProduct& operator=(OuterProduct&&) noexcept;
+
+  void operator()(const float* a, const float* b, float* out);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
 
 /// While it lives, libraries called from this thread use no other.
 class OneThread {

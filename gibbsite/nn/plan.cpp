@@ -333,7 +333,12 @@ class Runner {
     std::int64_t rows;
     MatrixProduct product;
   };
+  struct Outer {
+    std::int64_t rows;
+    OuterProduct product;
+  };
   std::vector<std::vector<Made>> products_;  // by instruction
+  std::vector<std::vector<Outer>> outer_;    // by instruction
   std::vector<float> scratch_;
   std::vector<std::uint16_t> halves_;
 
@@ -421,7 +426,10 @@ class Runner {
         for (std::int64_t j = 0; j < layer.outputs; ++j)
           weight[j * layer.inputs + k] += by_input[k * layer.outputs + j];
     } else {
-      add_outer_product(g, x, weight, rows, layer.outputs, layer.inputs);
+      if (outer_.empty()) outer_.resize(plan_.layers.size());
+      auto found = std::find_if(outer_[i].begin(), outer_[i].end(), [&](const Outer& one) { return one.rows == rows; });
+      if (found == outer_[i].end()) found = outer_[i].insert(found, {rows, {rows, layer.outputs, layer.inputs}});
+      found->product(g, x, weight);
     }
     if (layer.bias != kNone) kernels::add_columns(g, sums + plan_.offsets[layer.bias], biased, layer.outputs);
   }
@@ -528,11 +536,12 @@ class Run : public PlanRun {
     report_multiply_adds(count * batch_ * (plan_.back(input) + (parameters ? plan_.multiply_adds : 0)));
     for_shares([&](const Share& share, Runner& runner, std::size_t s) {
       const Frame& local = (*adjoints)[s];
+      float* own = zeroed_share(sums, s);
       for_blocks(share, [&](std::int64_t block, std::int64_t first, std::int64_t rows) {
         const std::int64_t to = keep ? block : 0;
         take(seeds.data_ptr<float>(), batch_, first, rows, count, 1, local.at(plan_.energy(), to));
         runner.reverse(share.values, count == 1 ? &share.slopes : nullptr, local, block, to, rows, slices_, input, keep,
-                       parameters ? sums[static_cast<std::int64_t>(s)].data_ptr<float>() : nullptr);
+                       own);
         if (input) give(local.at(0, to), batch_, first, rows, count, width, gradients.input.data_ptr<float>());
       });
     });
@@ -558,14 +567,14 @@ class Run : public PlanRun {
     report_multiply_adds(batch_ *
                          (plan_.multiply_adds * (parameters ? 3 : 1) + (input || parameters ? plan_.back(input) : 0)));
     for_shares([&](const Share& share, Runner& runner, std::size_t s) {
+      float* own = zeroed_share(sums, s);
       for_blocks(share, [&](std::int64_t block, std::int64_t first, std::int64_t rows) {
         take(h.data_ptr<float>(), batch_, first, rows, 1, width, along[s].at(0, 0));
         runner.tangents(share.values, share.slopes, along[s], block, 0, rows);
         give(along[s].at(plan_.energy(), 0), batch_, first, rows, 1, 1, gradients.along.data_ptr<float>());
         if (!input && !parameters) return;
         const bool reached =
-            runner.reverse_tangents(share.values, adjoints[s], along[s], second[s], block, 0, rows, input,
-                                    parameters ? sums[static_cast<std::int64_t>(s)].data_ptr<float>() : nullptr);
+            runner.reverse_tangents(share.values, adjoints[s], along[s], second[s], block, 0, rows, input, own);
         if (input && reached)
           give(second[s].at(0, 0), batch_, first, rows, 1, width, gradients.input.data_ptr<float>());
       });
@@ -599,11 +608,28 @@ class Run : public PlanRun {
 
   Tensor new_sums(bool wanted) const {
     if (!wanted) return {};
-    return torch::zeros({static_cast<std::int64_t>(shares_.size()), plan_.offsets.back()}, torch::kFloat);
+    return torch::empty({static_cast<std::int64_t>(shares_.size()), plan_.offsets.back()}, torch::kFloat);
+  }
+
+  // Of a thread; null where no sums are wanted.
+  float* zeroed_share(const Tensor& sums, std::size_t s) const {
+    if (!sums.defined()) return nullptr;
+    float* own = sums.data_ptr<float>() + static_cast<std::int64_t>(s) * plan_.offsets.back();
+    std::fill_n(own, plan_.offsets.back(), 0.0F);
+    return own;
   }
 
   std::vector<Tensor> split(const Tensor& sums) const {
-    const Tensor total = sums.size(0) == 1 ? sums[0] : sums.sum(0);
+    constexpr std::int64_t kGrain = 1 << 18;
+    float* first = sums.data_ptr<float>();
+    const std::int64_t size = plan_.offsets.back();
+    if (shares_.size() > 1)
+      at::parallel_for(0, size, kGrain, [&](std::int64_t begin, std::int64_t end) {
+        for (std::size_t s = 1; s < shares_.size(); ++s)
+          kernels::add_product(first + static_cast<std::int64_t>(s) * size + begin, nullptr, 1, first + begin,
+                               end - begin, true);
+      });
+    const Tensor total = sums[0];
     std::vector<Tensor> parts;
     for (std::size_t i = 0; i < plan_.parameters.size(); ++i)
       parts.push_back(total.narrow(0, plan_.offsets[i], plan_.parameters[i].numel()).view(plan_.parameters[i].sizes()));

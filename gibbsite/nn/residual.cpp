@@ -1,5 +1,8 @@
+#include <gibbsite/nn/recompute.h>
 #include <gibbsite/nn/residual.h>
 #include <torch/types.h>
+
+#include <type_traits>
 
 namespace gibbsite {
 namespace {
@@ -37,21 +40,40 @@ ResidualNet::ResidualNet(Parameters& parameters, const std::string& name, const 
     }
 }
 
+std::vector<Tensor> ResidualNet::Block::parameters() const {
+  std::vector<Tensor> all = {first, second, second_bias, shortcut, shortcut_bias};
+  for (const Norm& norm : norms)
+    if (norm.weight.defined()) all.insert(all.end(), {norm.weight, norm.bias});
+  return all;
+}
+
 template <class T>
-T ResidualNet::pre_activation(const T& x, const Norm& norm) const {
-  return act(shape_.activation, shape_.norm ? instance_norm(x, norm.weight, norm.bias) : x);
+T ResidualNet::pre_activation(const ResidualShape& shape, const T& x, const Norm& norm) {
+  return act(shape.activation, shape.norm ? instance_norm(x, norm.weight, norm.bias) : x);
+}
+
+template <class T>
+T ResidualNet::through(const ResidualShape& shape, const Block& block, const T& h) {
+  const T inner = conv(pre_activation(shape, h, block.norms[0]), block.first, 1, 1);
+  T main = conv(pre_activation(shape, inner, block.norms[1]), block.second, 1, 1);
+  if (block.halves) main = pool(main);
+  const T shortcut = conv(block.halves ? pool(h) : h, block.shortcut, 1, 0);
+  // The pool of a constant is the constant, so both biases join at the end.
+  return join(std::move(main), shortcut, block.second_bias + block.shortcut_bias);
 }
 
 template <class T>
 T ResidualNet::forward(const T& x) const {
   T h = add_bias(conv(channels_last(x), stem_, 1, 1), stem_bias_);
   for (const Block& block : blocks_) {
-    const T inner = conv(pre_activation(h, block.norms[0]), block.first, 1, 1);
-    T main = conv(pre_activation(inner, block.norms[1]), block.second, 1, 1);
-    if (block.halves) main = pool(main);
-    const T shortcut = conv(block.halves ? pool(h) : h, block.shortcut, 1, 0);
-    // The pool of a constant is the constant, so both biases join at the end.
-    h = join(std::move(main), shortcut, block.second_bias + block.shortcut_bias);
+    if constexpr (!std::is_same_v<T, Stock>) {
+      if (shape_.recompute) {
+        const auto again = [shape = shape_, block](const T& before) { return through(shape, block, before); };
+        h = recomputed(std::function<T(const T&)>(again), h, block.parameters());
+        continue;
+      }
+    }
+    h = through(shape_, block, h);
   }
   return h;
 }

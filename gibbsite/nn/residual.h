@@ -15,7 +15,8 @@ struct ResidualShape {
   std::int64_t stages = 3;    ///< each halves the resolution
   std::int64_t blocks = 3;    ///< per stage, the first of them halves
   Activation activation = Activation::kNormalisedSoftplus;
-  bool norm = false;  ///< instance norm before every activation
+  bool norm = false;       ///< instance norm before every activation
+  bool recompute = false;  ///< reverse passes keep what enters a block alone, and make its inside again
 };
 
 /// Pre-activation blocks: f, 3x3 without bias, f, 3x3 with bias, 2x2 average pool where the resolution halves; the shortcut is
@@ -38,12 +39,15 @@ class ResidualNet {
     Tensor first, second, second_bias, shortcut, shortcut_bias;
     Norm norms[2];
     bool halves = false;
+    std::vector<Tensor> parameters() const;
   };
   ResidualShape shape_;
   Tensor stem_, stem_bias_;
   std::vector<Block> blocks_;
   template <class T>
-  T pre_activation(const T& x, const Norm& norm) const;
+  static T pre_activation(const ResidualShape& shape, const T& x, const Norm& norm);
+  template <class T>
+  static T through(const ResidualShape& shape, const Block& block, const T& h);
 };
 
 }  // namespace gibbsite

@@ -28,7 +28,8 @@ namespace {
 
 template <class Options, std::unique_ptr<Objective> (*make)(const Options&, const ObjectiveParts&)>
 std::unique_ptr<Objective> from_config(const Config& config, const ObjectiveParts& parts) {
-  return make(read_options<Options>(config, "objective"), parts);
+  const auto options = read_options<Options>(config, "objective");
+  return make(options, parts);
 }
 
 }  // namespace

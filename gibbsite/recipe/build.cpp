@@ -18,7 +18,8 @@
 namespace gibbsite {
 namespace {
 
-at::Device parse_device(const Config& recipe, const std::string& name) {
+at::Device parse_device(const Config& recipe, const GeneralOptions& general) {
+  const std::string& name = general.device;
   const std::string origin = recipe.contains("device") ? recipe.find("device")->origin() : "device";
   try {
     const at::Device device(name);
@@ -26,7 +27,7 @@ at::Device parse_device(const Config& recipe, const std::string& name) {
     if (device.is_cuda()) {
       if (!at::hasCUDA())
         throw WorkError("device", "there is no CUDA device in this build or on this machine", "use cpu");
-      use_exact_cuda();
+      general.tf32 ? use_tf32_on_cuda() : use_exact_cuda();
       return device;
     }
   } catch (const c10::Error&) {
@@ -283,7 +284,7 @@ void build_phases(const Config& recipe, Parts& parts) {
 void build_general(const Config& recipe, Parts& parts) {
   parts.general = read_options<GeneralOptions>(recipe, "recipe");
   parts.dtype = parts.general.dtype == "float64" ? at::kDouble : at::kFloat;
-  parts.device = parse_device(recipe, parts.general.device);
+  parts.device = parse_device(recipe, parts.general);
   parts.resolved = echoed(parts.general);
 }
 

@@ -16,12 +16,14 @@ struct GeneralOptions {
   std::int64_t seed = 0;
   std::string dtype = "float32";
   std::string device = "cpu";
+  bool tf32 = false;
   std::string init_from;
   void declare(OptionVisitor& o) {
     o.option("title", title, "what the recipe is, for reports");
     o.option("seed", seed, "seed of every random stream", non_negative());
     o.option("dtype", dtype, "precision of parameters and data", {"float32", "float64"});
     o.option("device", device, "cpu, cuda or cuda:<index>");
+    o.option("tf32", tf32, "on CUDA, factors of float32 products and convolutions are rounded to 10 bits of mantissa");
     o.option("init_from", init_from, "run whose parameters training starts from; empty: fresh ones");
   }
 };

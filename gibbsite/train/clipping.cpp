@@ -77,6 +77,7 @@ Tensor clip_gradients(std::vector<Tensor>& gradients, const ClippingOptions& opt
     // As a tensor, so that nobody waits for the norm; a norm of zero gives infinity and so 1.
     const Tensor remaining = options.clip_value > 0 || options.clip_moments > 0 ? global_norm(gradients) : norm;
     const Tensor factor = remaining.reciprocal().mul_(options.clip_norm).clamp_max_(1);
+    if (factor.device().is_cpu() && factor.item<double>() == 1) return norm;
     replace([&](const Tensor& gradient) { return gradient * factor; });
   }
   return norm;

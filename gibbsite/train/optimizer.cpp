@@ -72,6 +72,7 @@ class RuleBase : public Optimizer {
     begin(count, learning_rate);
     for (std::size_t i = 0; i < parameters_.size(); ++i)
       if (gradients[i].defined()) update(i, parameters_[i].second, gradients[i]);
+    end();
   }
 
   NamedTensors state() const override {
@@ -107,6 +108,8 @@ class RuleBase : public Optimizer {
 
   virtual void begin(std::int64_t count, double learning_rate) = 0;
   virtual void update(std::size_t i, Tensor& parameter, const Tensor& gradient) = 0;
+  /// What update has put off, while the gradients are still there.
+  virtual void end() {}
 
  private:
   NamedTensors parameters_;
@@ -146,16 +149,9 @@ class Adam : public RuleBase {
     if (parameter.device().is_cpu() && parameter.scalar_type() == torch::kFloat &&
         gradient.scalar_type() == torch::kFloat && same_dense_layout(parameter, gradient) &&
         same_dense_layout(parameter, mean)) {
-      float* p = parameter.data_ptr<float>();
-      const float* g = gradient.data_ptr<float>();
-      float* m = mean.data_ptr<float>();
-      float* v = square.data_ptr<float>();
-      at::parallel_for(0, parameter.numel(), 32768, [&](std::int64_t begin, std::int64_t end) {
-        detail::adam_update(p + begin, g + begin, m + begin, v + begin, end - begin, static_cast<float>(options_.beta1),
-                            static_cast<float>(options_.beta2), static_cast<float>(options_.epsilon),
-                            static_cast<float>(step_size_), static_cast<float>(inverse_root_correction_),
-                            static_cast<float>(l2_), static_cast<float>(shrink_));
-      });
+      pieces_.push_back({total_, parameter.data_ptr<float>(), gradient.data_ptr<float>(), mean.data_ptr<float>(),
+                         square.data_ptr<float>()});
+      total_ += parameter.numel();
       // Who keeps something made of the parameter sees that it has changed.
       parameter.unsafeGetTensorImpl()->bump_version();
       return;
@@ -167,10 +163,38 @@ class Adam : public RuleBase {
     parameter.addcdiv_(mean, square.sqrt().mul_(inverse_root_correction_).add_(options_.epsilon), -step_size_);
   }
 
+  void end() override {
+    at::parallel_for(0, total_, 32768, [&](std::int64_t begin, std::int64_t end) {
+      for (std::size_t i = 0; i < pieces_.size(); ++i) {
+        const Piece& piece = pieces_[i];
+        const std::int64_t stop = i + 1 < pieces_.size() ? pieces_[i + 1].start : total_;
+        const std::int64_t from = std::max(begin, piece.start) - piece.start, to = std::min(end, stop) - piece.start;
+        if (from >= to) continue;
+        detail::adam_update(piece.parameter + from, piece.gradient + from, piece.mean + from, piece.square + from,
+                            to - from, static_cast<float>(options_.beta1), static_cast<float>(options_.beta2),
+                            static_cast<float>(options_.epsilon), static_cast<float>(step_size_),
+                            static_cast<float>(inverse_root_correction_), static_cast<float>(l2_),
+                            static_cast<float>(shrink_));
+      }
+    });
+    pieces_.clear();
+    total_ = 0;
+  }
+
  private:
   std::size_t mean_, square_;
   double l2_ = 0, decoupled_ = 0;
   double step_size_ = 0, inverse_root_correction_ = 1, shrink_ = 1;
+
+  // Parameters whose numbers lie one after another; they are updated together, so that threads meet once.
+  struct Piece {
+    std::int64_t start;
+    float* parameter;
+    const float* gradient;
+    float *mean, *square;
+  };
+  std::vector<Piece> pieces_;
+  std::int64_t total_ = 0;
 };
 
 class Adamax : public RuleBase {

@@ -1,8 +1,10 @@
+#include <ATen/Parallel.h>
 #include <fmt/format.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/core/memory.h>
 #include <gibbsite/core/ranks.h>
 #include <gibbsite/core/text.h>
+#include <gibbsite/train/batch_prefetch.h>
 #include <gibbsite/train/gradient_buckets.h>
 #include <gibbsite/train/trainer.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -94,9 +96,7 @@ constexpr std::int64_t kSharedSource = -1, kNoSource = -2;
 
 // A batch and where it came from.
 struct KeptBatch {
-  std::int64_t source = kNoSource;
-  std::uint64_t index = 0;
-  std::int64_t size = 0;
+  BatchKey key{kNoSource, 0, 0};
   Batch batch;
 };
 
@@ -141,6 +141,7 @@ struct Trainer::State {
   NamedTensors best_weights;  // kept with patience only
 
   KeptBatch kept;
+  BatchPrefetch prefetch{[this](const BatchKey& key) { return make_batch(key); }};
   const PhaseState* current = nullptr;  // the phase whose parameters want gradients now
   std::int64_t saved_updates = -1;
   bool stop_agreed = false;  // a rank was asked to stop
@@ -174,8 +175,10 @@ struct Trainer::State {
   void want_gradients(const PhaseState* phase);
   /// Of the phase that trains the part.
   AdamState adam(torch::nn::Module& part) const;
-  /// The last one is kept, because the updates of a step often take the same.
-  const Batch& batch_at(const PhaseState& phase, std::uint64_t index);
+  BatchKey batch_key(std::int64_t update);
+  Batch make_batch(const BatchKey& key) const;
+  /// Of this update. The last one is kept, because the updates of a step often take the same.
+  const Batch& batch_at(std::int64_t update);
   /// Makes a batch of `size` rows the part of it that is this rank's.
   void take_share(Batch& batch, std::int64_t size) const;
   /// Gradients of the whole batch, of which `loss` may be a share; then its numbers become those of the whole, too.
@@ -377,12 +380,34 @@ AdamState Trainer::State::adam(torch::nn::Module& part) const {
                      "an objective of another phase goes on with its updates");
 }
 
-const Batch& Trainer::State::batch_at(const PhaseState& phase, std::uint64_t index) {
-  const std::int64_t size = phase.phase.batch_size;
-  if (kept.source != phase.source || kept.index != index || kept.size != size) {
-    kept = {};  // two of them would need the memory at once
-    kept = {phase.source, index, size, phase.phase.batches(index, size)};
-    if (!ranks().alone()) take_share(kept.batch, size);
+BatchKey Trainer::State::batch_key(std::int64_t update) {
+  const PhaseState& phase = phase_at(update);
+  const std::int64_t own = own_update(phase, update, cycle);
+  const std::int64_t index = phase.phase.same_batch ? own / phase.phase.steps : own;
+  return {phase.source, static_cast<std::uint64_t>(index), phase.phase.batch_size};
+}
+
+Batch Trainer::State::make_batch(const BatchKey& key) const {
+  const BatchSource& source =
+      key.source == kSharedSource ? setup.batches : phases[static_cast<std::size_t>(key.source)].phase.batches;
+  Batch batch = source(key.index, key.size);
+  if (!ranks().alone()) take_share(batch, key.size);
+  return batch;
+}
+
+const Batch& Trainer::State::batch_at(std::int64_t update) {
+  const BatchKey key = batch_key(update);
+  if (!(kept.key == key)) {
+    kept = {};  // memory for one at a time, where none is made ahead
+    kept = {key, prefetch.take(key)};
+    // Who asks for one thread of the processor gets no second one.
+    if (on_cpu && at::get_num_threads() == 1) return kept.batch;
+    const std::int64_t end = std::min(total_updates(), update + cycle + 1);
+    for (std::int64_t next = update + 1; next < end; ++next)
+      if (const BatchKey following = batch_key(next); !(following == key)) {
+        prefetch.begin(following);
+        break;
+      }
   }
   return kept.batch;
 }
@@ -420,8 +445,7 @@ std::optional<std::string> Trainer::State::make_update() {
   const std::int64_t own = own_update(phase, updates, cycle);
   want_gradients(&phase);
 
-  const std::int64_t index = phase.phase.same_batch ? own / phase.phase.steps : own;
-  Batch batch = batch_at(phase, static_cast<std::uint64_t>(index));
+  Batch batch = batch_at(updates);
   batch.progress = static_cast<double>(own) / static_cast<double>(options().steps * phase.phase.steps);
   // After a rollback the same noise would meet the same state, so it is drawn anew.
   batch.adam = [this](torch::nn::Module& part) { return adam(part); };

@@ -30,7 +30,8 @@ struct Part {
   torch::nn::Module* module = nullptr;
 };
 
-/// The batch of an update, or this rank's rows of it: a pure function of its arguments. Each phase counts its own updates (or steps, see TrainPhase::same_batch) from 0.
+/// The batch of an update, or this rank's rows of it: a pure function of its arguments. Each phase counts its own updates (or
+/// steps, see TrainPhase::same_batch) from 0. May be called on a thread of its own while an update runs, never twice at once.
 using BatchSource = std::function<Batch(std::uint64_t step, std::int64_t batch_size)>;
 
 /// Named numbers about the current parameters (the averaged ones under EMA).

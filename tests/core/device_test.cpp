@@ -10,6 +10,11 @@ TEST(Device, CudaKeepsEveryBitAndTheOrderOfItsSums) {
   EXPECT_FALSE(at::globalContext().allowTF32CuDNN());
   EXPECT_FALSE(at::globalContext().allowTF32CuBLAS());
   EXPECT_TRUE(at::globalContext().deterministicCuDNN());
+  use_tf32_on_cuda();
+  EXPECT_TRUE(at::globalContext().allowTF32CuDNN());
+  EXPECT_TRUE(at::globalContext().allowTF32CuBLAS());
+  use_exact_cuda();
+  EXPECT_FALSE(at::globalContext().allowTF32CuDNN());
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include <ATen/Parallel.h>
 #include <gibbsite/calculus/derivatives.h>
 #include <gibbsite/core/error.h>
+#include <gibbsite/core/memory.h>
 #include <gibbsite/model/mlp_energy.h>
 #include <gibbsite/sampler/chain.h>
 #include <gibbsite/sampler/langevin.h>
@@ -8,7 +9,9 @@
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/types.h>
 
+#include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace gibbsite {
@@ -262,6 +265,36 @@ TEST(Plan, ANetworkWithALayerThatItDoesNotKnowSaysSo) {
   EXPECT_FALSE(energy->rows());
   EXPECT_NE(energy->plan_note().find("layer norm"), std::string::npos);
   EXPECT_EQ(make(cases()[0], "fast")->plan_note(), "");
+}
+
+// A node that holds the tensor it belongs to would never go.
+TEST(Plan, LeavesNothingBehind) {
+  const Case of = cases().front();
+  const std::unique_ptr<Energy> energy = make(of, "fast");
+  const std::vector<Tensor> parameters = energy->module().parameters();
+  const Tensor x = points(of), v = points(of, "v");
+  const auto slope = [&](const Tensor& at) {
+    return torch::autograd::grad({energy->energy(at).sum()}, {at}, {}, true, true)[0];
+  };
+  const std::vector<std::pair<std::string, std::function<void()>>> uses = {
+      {"energies dropped", [&] { energy->energy(x); }},
+      {"likelihood", [&] { torch::autograd::grad({energy->energy(x).sum()}, parameters); }},
+      {"a gradient dropped", [&] { slope(x.detach().requires_grad_()); }},
+      {"denoising",
+       [&] {
+         torch::autograd::grad({slope(x.detach().requires_grad_()).square().sum()}, parameters, {}, {}, {}, true);
+       }},
+      {"a jet",
+       [&] {
+         torch::autograd::grad({energy->energy(seed_jet(x, v, 2))->derivative(2).sum()}, parameters, {}, {}, {}, true);
+       }},
+  };
+  for (const auto& [name, use] : uses) {
+    use();  // what is kept for next time
+    const PeakMemory memory;
+    for (int i = 0; i < 3; ++i) use();
+    EXPECT_EQ(memory.current_bytes(), 0) << name;
+  }
 }
 
 }  // namespace
