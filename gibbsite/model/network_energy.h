@@ -3,6 +3,7 @@
 
 #include <gibbsite/core/options.h>
 #include <gibbsite/model/energy.h>
+#include <gibbsite/model/fits_score.h>
 #include <gibbsite/nn/compiled.h>
 #include <gibbsite/nn/operations.h>
 #include <gibbsite/nn/parameters.h>
@@ -42,7 +43,7 @@ struct RunsRecorded<Network, std::void_t<decltype(Network::kRecorded)>> : std::b
 /// `Network` has a template `T forward(const T& x) const` for Tensor, Jet and Stock, mapping [B, *event] to [B]. `Base` is
 /// Energy or a kind of energy.
 template <class Network, class Base = Energy>
-class NetworkEnergy : public Base {
+class NetworkEnergy : public Base, public FitsScore {
  public:
   NetworkEnergy(const ModelContext& context, const NetworkOptions& options, Parameters parameters, Network network,
                 std::vector<LayerNote> layers)
@@ -62,6 +63,10 @@ class NetworkEnergy : public Base {
   }
   std::optional<Jet> energy(const Jet& x) const override {
     return compiled_ && compiled_->takes(x) ? compiled_->energy(x) : network_.forward(x);
+  }
+  std::optional<Tensor> score_distance(const Tensor& x, const Tensor& target, const Tensor& weight) const override {
+    if (!compiled_ || !CompiledEnergy::takes(x)) return std::nullopt;
+    return compiled_->score_distance(x, target, weight);
   }
   std::shared_ptr<const RowFunction> rows() const override { return compiled_ ? compiled_->rows(precision_) : nullptr; }
   std::string plan_note() const override { return note_; }

@@ -1,4 +1,5 @@
 #include <gibbsite/calculus/graph_node.h>
+#include <gibbsite/calculus/known_gradient.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/nn/compiled.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -202,6 +203,22 @@ Tensor run_plan(const std::shared_ptr<const Plan>& plan, const std::shared_ptr<c
 }  // namespace
 
 Tensor CompiledEnergy::energy(const Tensor& x) const { return run_plan(plan_, network_, x, {}); }
+
+Tensor CompiledEnergy::score_distance(const Tensor& x, const Tensor& target, const Tensor& weight) const {
+  plan_->prepare();
+  const std::vector<Tensor>& parameters = plan_->parameters();
+  const bool graph = wants_graph(parameters);
+  const torch::NoGradGuard no_graph;
+  const auto rows = [&](const Tensor& t) {
+    return t.detach().to(torch::kCPU, torch::kFloat).reshape({x.size(0), plan_->event_size()}).contiguous();
+  };
+  const Tensor weights = weight.detach().to(torch::kCPU, torch::kFloat).contiguous();
+  Plan::ScoreFit fit = plan_->fit_score(rows(x), rows(target), weights, graph);
+  const Tensor value = (weights * fit.distances).sum();
+  if (!graph) return value;
+  const at::AutoGradMode enabled(true);
+  return known_gradient(value, parameters, std::move(fit.parameters));
+}
 
 Jet CompiledEnergy::energy(const Jet& x) const { return x.with(run_plan(plan_, network_, x.c, x.with({}))); }
 

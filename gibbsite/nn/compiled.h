@@ -27,6 +27,9 @@ class CompiledEnergy {
   static bool takes(const Tensor& x);
   /// [B, *event] -> [B].
   Tensor energy(const Tensor& x) const;
+  /// Σ_b weight_b ½‖score(x_b) - target_b‖², 0-dim, with its gradient in the parameters, which has no graph of its own. x, target:
+  /// [B, *event], weight: [B].
+  Tensor score_distance(const Tensor& x, const Tensor& target, const Tensor& weight) const;
   /// Whether jets of this kind go through the plan.
   bool takes(const Jet& x) const;
   Jet energy(const Jet& x) const;

@@ -479,10 +479,76 @@ void give(const float* from, std::int64_t batch, std::int64_t first, std::int64_
     std::copy_n(from + s * rows * width, rows * width, to + (s * batch + first) * width);
 }
 
-// A thread's rows.
-struct Share {
-  std::int64_t first = 0, rows = 0;
-  Frame values, slopes;
+// Rows of one thread.
+struct Rows {
+  std::int64_t first = 0, count = 0;
+};
+
+// As many rows for every thread, in whole blocks.
+std::vector<Rows> divide(std::int64_t batch, std::int64_t block) {
+  const std::int64_t blocks = (batch + block - 1) / block;
+  const std::int64_t threads = std::clamp<std::int64_t>(at::in_parallel_region() ? 1 : at::get_num_threads(), 1,
+                                                        std::max<std::int64_t>(blocks, 1));
+  std::vector<Rows> shares;
+  for (std::int64_t t = 0; t < threads; ++t) {
+    const std::int64_t first = std::min(batch, blocks * t / threads * block);
+    shares.push_back({first, std::min(batch, blocks * (t + 1) / threads * block) - first});
+  }
+  return shares;
+}
+
+// work(share, runner), a thread each.
+template <class Work>
+void for_each_share(const Plan::State& plan, std::size_t shares, Work work) {
+  at::parallel_for(0, static_cast<std::int64_t>(shares), 1, [&](std::int64_t begin, std::int64_t end) {
+    const OneThread one;
+    const std::shared_ptr<Runner> runner = Runner::borrow(plan);
+    for (std::int64_t s = begin; s < end; ++s) work(static_cast<std::size_t>(s), *runner);
+  });
+}
+
+// work(number of the block, first row, rows)
+template <class Work>
+void for_each_block(const Rows& rows, std::int64_t block, Work work) {
+  for (std::int64_t done = 0; done < rows.count; done += block)
+    work(done / block, rows.first + done, std::min(block, rows.count - done));
+}
+
+// Gradients of the parameters, a sum for every share.
+class Sums {
+ public:
+  Sums(const Plan::State& plan, std::size_t shares, bool wanted) : plan_(plan) {
+    if (wanted) numbers_ = torch::empty({static_cast<std::int64_t>(shares), plan.offsets.back()}, torch::kFloat);
+  }
+  bool wanted() const { return numbers_.defined(); }
+  // Of a share, at zero; null where no sums are wanted.
+  float* begin(std::size_t share) const {
+    if (!wanted()) return nullptr;
+    float* own = numbers_.data_ptr<float>() + static_cast<std::int64_t>(share) * plan_.offsets.back();
+    std::fill_n(own, plan_.offsets.back(), 0.0F);
+    return own;
+  }
+  // Of all shares, by parameter; empty where none are wanted.
+  std::vector<Tensor> finish() const {
+    std::vector<Tensor> parts;
+    if (!wanted()) return parts;
+    constexpr std::int64_t kGrain = 1 << 18;
+    float* first = numbers_.data_ptr<float>();
+    const std::int64_t size = plan_.offsets.back(), shares = numbers_.size(0);
+    if (shares > 1)
+      at::parallel_for(0, size, kGrain, [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t s = 1; s < shares; ++s)
+          kernels::add_product(first + s * size + begin, nullptr, 1, first + begin, end - begin, true);
+      });
+    const Tensor total = numbers_[0];
+    for (std::size_t i = 0; i < plan_.parameters.size(); ++i)
+      parts.push_back(total.narrow(0, plan_.offsets[i], plan_.parameters[i].numel()).view(plan_.parameters[i].sizes()));
+    return parts;
+  }
+
+ private:
+  const Plan::State& plan_;
+  Tensor numbers_;
 };
 
 class Run : public PlanRun {
@@ -491,28 +557,22 @@ class Run : public PlanRun {
     const std::int64_t count = slices.count(), width = plan.width(0);
     batch_ = x.size(0) / count;
     block_ = std::clamp<std::int64_t>(plan.training_rows / count / 16 * 16, 16, 512);
-    const std::int64_t blocks = (batch_ + block_ - 1) / block_;
-    const std::int64_t threads = std::clamp<std::int64_t>(at::in_parallel_region() ? 1 : at::get_num_threads(), 1,
-                                                          std::max<std::int64_t>(blocks, 1));
+    shares_ = divide(batch_, block_);
     energies_ = torch::empty({count * batch_}, torch::kFloat);
-    for (std::int64_t t = 0; t < threads; ++t) {
-      Share share;
-      share.first = std::min(batch_, blocks * t / threads * block_);
-      share.rows = std::min(batch_, blocks * (t + 1) / threads * block_) - share.first;
-      const std::int64_t rows = keep ? share.rows : std::min(block_, share.rows);
-      share.values = Frame(plan.recording.widths, keep || count > 1 ? plan.all : plan.passing, rows, block_, count);
-      if (count == 1) share.slopes = Frame(plan.recording.widths, plan.slopes, rows, block_, 1);
-      shares_.push_back(std::move(share));
+    for (const Rows& share : shares_) {
+      const std::int64_t rows = keep ? share.count : std::min(block_, share.count);
+      values_.emplace_back(plan.recording.widths, keep || count > 1 ? plan.all : plan.passing, rows, block_, count);
+      if (count == 1) slopes_.emplace_back(plan.recording.widths, plan.slopes, rows, block_, 1);
     }
     report_multiply_adds(count * batch_ * plan.multiply_adds);
     const float* from = x.data_ptr<float>();
     float* to = energies_.data_ptr<float>();
-    for_shares([&](const Share& share, Runner& runner, std::size_t) {
-      for_blocks(share, [&](std::int64_t number, std::int64_t first, std::int64_t rows) {
+    for_each_share(plan_, shares_.size(), [&](std::size_t s, Runner& runner) {
+      for_each_block(shares_[s], block_, [&](std::int64_t number, std::int64_t first, std::int64_t rows) {
         const std::int64_t block = keep ? number : 0;
-        take(from, batch_, first, rows, count, width, share.values.at(0, block));
-        runner.forward(share.values, count == 1 ? &share.slopes : nullptr, block, rows, slices_);
-        give(share.values.at(plan_.energy(), block), batch_, first, rows, count, 1, to);
+        take(from, batch_, first, rows, count, width, values_[s].at(0, block));
+        runner.forward(values_[s], slopes(s), block, rows, slices_);
+        give(values_[s].at(plan_.energy(), block), batch_, first, rows, count, 1, to);
       });
     });
   }
@@ -523,29 +583,28 @@ class Run : public PlanRun {
     const std::int64_t count = slices_.count(), width = plan_.width(0);
     Gradients gradients;
     if (input) gradients.input = torch::empty({count * batch_, width}, torch::kFloat);
-    const Tensor sums = new_sums(parameters);
+    const Sums sums(plan_, shares_.size(), parameters);
     const Tensor seeds = seed.to(torch::kFloat).contiguous();
     const auto adjoints = std::make_shared<std::vector<Frame>>();
-    for (const Share& share : shares_)
+    for (const Rows& share : shares_)
       adjoints->emplace_back(plan_.recording.widths,
                              keep         ? plan_.all
                              : count == 1 ? plan_.passing_back
                                           : plan_.jets_back,
-                             keep ? share.rows : std::min(block_, share.rows), block_, count);
+                             keep ? share.count : std::min(block_, share.count), block_, count);
     if (keep) gradients.adjoints = adjoints;
     report_multiply_adds(count * batch_ * (plan_.back(input) + (parameters ? plan_.multiply_adds : 0)));
-    for_shares([&](const Share& share, Runner& runner, std::size_t s) {
+    for_each_share(plan_, shares_.size(), [&](std::size_t s, Runner& runner) {
       const Frame& local = (*adjoints)[s];
-      float* own = zeroed_share(sums, s);
-      for_blocks(share, [&](std::int64_t block, std::int64_t first, std::int64_t rows) {
+      float* own = sums.begin(s);
+      for_each_block(shares_[s], block_, [&](std::int64_t block, std::int64_t first, std::int64_t rows) {
         const std::int64_t to = keep ? block : 0;
         take(seeds.data_ptr<float>(), batch_, first, rows, count, 1, local.at(plan_.energy(), to));
-        runner.reverse(share.values, count == 1 ? &share.slopes : nullptr, local, block, to, rows, slices_, input, keep,
-                       own);
+        runner.reverse(values_[s], slopes(s), local, block, to, rows, slices_, input, keep, own);
         if (input) give(local.at(0, to), batch_, first, rows, count, width, gradients.input.data_ptr<float>());
       });
     });
-    if (parameters) gradients.parameters = split(sums);
+    gradients.parameters = sums.finish();
     return gradients;
   }
 
@@ -556,30 +615,30 @@ class Run : public PlanRun {
     GradientReverse gradients;
     gradients.along = torch::empty({batch_}, torch::kFloat);
     if (input) gradients.input = torch::zeros({batch_, width}, torch::kFloat);
-    const Tensor sums = new_sums(parameters);
+    const Sums sums(plan_, shares_.size(), parameters);
     const Tensor h = direction.to(torch::kFloat).reshape({batch_, width}).contiguous();
     std::vector<Frame> along, second;
-    for (const Share& share : shares_) {
-      const std::int64_t rows = std::min(block_, share.rows);
+    for (const Rows& share : shares_) {
+      const std::int64_t rows = std::min(block_, share.count);
       along.emplace_back(plan_.recording.widths, plan_.all, rows, block_, 1);
-      second.emplace_back(plan_.recording.widths, plan_.all, rows, block_, 1);
+      second.emplace_back(plan_.recording.widths, plan_.jets_back, rows, block_, 1);
     }
     report_multiply_adds(batch_ *
                          (plan_.multiply_adds * (parameters ? 3 : 1) + (input || parameters ? plan_.back(input) : 0)));
-    for_shares([&](const Share& share, Runner& runner, std::size_t s) {
-      float* own = zeroed_share(sums, s);
-      for_blocks(share, [&](std::int64_t block, std::int64_t first, std::int64_t rows) {
+    for_each_share(plan_, shares_.size(), [&](std::size_t s, Runner& runner) {
+      float* own = sums.begin(s);
+      for_each_block(shares_[s], block_, [&](std::int64_t block, std::int64_t first, std::int64_t rows) {
         take(h.data_ptr<float>(), batch_, first, rows, 1, width, along[s].at(0, 0));
-        runner.tangents(share.values, share.slopes, along[s], block, 0, rows);
+        runner.tangents(values_[s], slopes_[s], along[s], block, 0, rows);
         give(along[s].at(plan_.energy(), 0), batch_, first, rows, 1, 1, gradients.along.data_ptr<float>());
         if (!input && !parameters) return;
         const bool reached =
-            runner.reverse_tangents(share.values, adjoints[s], along[s], second[s], block, 0, rows, input, own);
+            runner.reverse_tangents(values_[s], adjoints[s], along[s], second[s], block, 0, rows, input, own);
         if (input && reached)
           give(second[s].at(0, 0), batch_, first, rows, 1, width, gradients.input.data_ptr<float>());
       });
     });
-    if (parameters) gradients.parameters = split(sums);
+    gradients.parameters = sums.finish();
     return gradients;
   }
 
@@ -587,54 +646,11 @@ class Run : public PlanRun {
   const Plan::State& plan_;
   PlanSlices slices_;
   std::int64_t batch_ = 0, block_ = 0;
-  std::vector<Share> shares_;
+  std::vector<Rows> shares_;
+  std::vector<Frame> values_, slopes_;  // by share; of jets there are no slopes
   Tensor energies_;
 
-  template <class Work>
-  void for_shares(Work work) const {
-    at::parallel_for(0, static_cast<std::int64_t>(shares_.size()), 1, [&](std::int64_t begin, std::int64_t end) {
-      const OneThread one;
-      const std::shared_ptr<Runner> runner = Runner::borrow(plan_);
-      for (std::int64_t s = begin; s < end; ++s)
-        work(shares_[static_cast<std::size_t>(s)], *runner, static_cast<std::size_t>(s));
-    });
-  }
-
-  template <class Work>
-  void for_blocks(const Share& share, Work work) const {
-    for (std::int64_t done = 0; done < share.rows; done += block_)
-      work(done / block_, share.first + done, std::min(block_, share.rows - done));
-  }
-
-  Tensor new_sums(bool wanted) const {
-    if (!wanted) return {};
-    return torch::empty({static_cast<std::int64_t>(shares_.size()), plan_.offsets.back()}, torch::kFloat);
-  }
-
-  // Of a thread; null where no sums are wanted.
-  float* zeroed_share(const Tensor& sums, std::size_t s) const {
-    if (!sums.defined()) return nullptr;
-    float* own = sums.data_ptr<float>() + static_cast<std::int64_t>(s) * plan_.offsets.back();
-    std::fill_n(own, plan_.offsets.back(), 0.0F);
-    return own;
-  }
-
-  std::vector<Tensor> split(const Tensor& sums) const {
-    constexpr std::int64_t kGrain = 1 << 18;
-    float* first = sums.data_ptr<float>();
-    const std::int64_t size = plan_.offsets.back();
-    if (shares_.size() > 1)
-      at::parallel_for(0, size, kGrain, [&](std::int64_t begin, std::int64_t end) {
-        for (std::size_t s = 1; s < shares_.size(); ++s)
-          kernels::add_product(first + static_cast<std::int64_t>(s) * size + begin, nullptr, 1, first + begin,
-                               end - begin, true);
-      });
-    const Tensor total = sums[0];
-    std::vector<Tensor> parts;
-    for (std::size_t i = 0; i < plan_.parameters.size(); ++i)
-      parts.push_back(total.narrow(0, plan_.offsets[i], plan_.parameters[i].numel()).view(plan_.parameters[i].sizes()));
-    return parts;
-  }
+  const Frame* slopes(std::size_t share) const { return slopes_.empty() ? nullptr : &slopes_[share]; }
 };
 
 void find_places(Plan::State& plan) {
@@ -809,6 +825,49 @@ void Plan::prepare(ProductPrecision precision) const {
 
 std::unique_ptr<PlanRun> Plan::run(const Tensor& x, PlanSlices slices, bool keep) const {
   return std::make_unique<Run>(*state_, x, slices, keep);
+}
+
+Plan::ScoreFit Plan::fit_score(const Tensor& x, const Tensor& target, const Tensor& weight, bool parameters) const {
+  const State& plan = *state_;
+  const std::int64_t batch = x.size(0), width = plan.width(0), block = plan.training_rows;
+  const std::vector<Rows> shares = divide(batch, block);
+  const Sums sums(plan, shares.size(), parameters);
+  ScoreFit fit;
+  fit.distances = torch::empty({batch}, torch::kFloat);
+  float* distances = fit.distances.data_ptr<float>();
+  const float *points = x.data_ptr<float>(), *targets = target.data_ptr<float>(), *weights = weight.data_ptr<float>();
+  const std::vector<std::int64_t>& widths = plan.recording.widths;
+  report_multiply_adds(
+      batch * (plan.multiply_adds + plan.back(true) + (parameters ? 3 * plan.multiply_adds + plan.back(false) : 0)));
+  for_each_share(plan, shares.size(), [&](std::size_t s, Runner& runner) {
+    float* own = sums.begin(s);
+    const std::int64_t most = std::min(block, shares[s].count);
+    const Frame values(widths, plan.all, most, block, 1), slopes(widths, plan.slopes, most, block, 1),
+        adjoints(widths, plan.all, most, block, 1), along(widths, plan.all, most, block, 1),
+        second(widths, plan.jets_back, most, block, 1);
+    for_each_block(shares[s], block, [&](std::int64_t, std::int64_t first, std::int64_t rows) {
+      take(points, batch, first, rows, 1, width, values.at(0, 0));
+      runner.forward(values, &slopes, 0, rows, {}, false);
+      std::fill_n(adjoints.at(plan.energy(), 0), rows, 1.0F);
+      runner.reverse(values, &slopes, adjoints, 0, 0, rows, {}, true, true, nullptr);
+      const float* gradient = adjoints.at(0, 0);
+      float* direction = along.at(0, 0);
+      for (std::int64_t i = 0; i < rows; ++i) {
+        float squares = 0;
+        for (std::int64_t k = i * width; k < (i + 1) * width; ++k) {
+          const float residual = gradient[k] + targets[first * width + k];  // of minus the score
+          squares += residual * residual;
+          direction[k] = weights[first + i] * residual;
+        }
+        distances[first + i] = 0.5F * squares;
+      }
+      if (!own) return;
+      runner.tangents(values, slopes, along, 0, 0, rows);
+      runner.reverse_tangents(values, adjoints, along, second, 0, 0, rows, false, own);
+    });
+  });
+  fit.parameters = sums.finish();
+  return fit;
 }
 
 std::unique_ptr<PlanWorker> Plan::worker(ProductPrecision precision) const {

@@ -75,6 +75,14 @@ class Plan {
   void prepare(ProductPrecision precision = ProductPrecision::kFloat32) const;
   /// x: [slices * B, event], dense float32 on the CPU. Without `keep` there is nothing for reverse passes.
   std::unique_ptr<PlanRun> run(const Tensor& x, PlanSlices slices, bool keep) const;
+  struct ScoreFit {
+    Tensor distances;  ///< [B], ½‖minus the gradient - target‖²
+    std::vector<Tensor>
+        parameters;  ///< gradient of Σ weight · distances, in the order of parameters(); empty unless wanted
+  };
+  /// One pass for a loss in the gradient of the energy, which keeps nothing from block to block. x, target: [B, event], weight:
+  /// [B], dense float32 on the CPU; after prepare.
+  ScoreFit fit_score(const Tensor& x, const Tensor& target, const Tensor& weight, bool parameters) const;
   /// For rows in blocks of block_rows(); after prepare.
   std::unique_ptr<PlanWorker> worker(ProductPrecision precision) const;
   static std::int64_t block_rows();

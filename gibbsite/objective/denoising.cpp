@@ -1,3 +1,4 @@
+#include <gibbsite/model/fits_score.h>
 #include <gibbsite/objective/denoising.h>
 #include <gibbsite/objective/support.h>
 #include <torch/types.h>
@@ -16,6 +17,8 @@ class NoisyScore {
       : options_(options), method_(derivative_method_from_name(options.derivative)) {
     if (method_ == DerivativeMethod::kAutograd) {
       score_ = require_score(parts, objective);
+      const bool of_energy = !parts.score && !parts.variational_score;
+      if (of_energy) fits_ = dynamic_cast<const FitsScore*>(parts.energy);
       return;
     }
     energy_ = &require_energy(parts, objective);
@@ -25,11 +28,15 @@ class NoisyScore {
   /// mean_b weight[b] ½‖s(x_b) - target_b‖², or its projections.
   Loss loss(const Tensor& x, const Tensor& target, const Tensor& weight, double progress, Rng& rng) const {
     if (method_ == DerivativeMethod::kAutograd) {
+      const Tensor share = weight / static_cast<double>(x.size(0));
+      if (fits_)
+        if (const std::optional<Tensor> distance = fits_->score_distance(x, target, share))
+          return plain_loss(*distance);
       const ScoreEval score = score_->at(x, rng);
       const Tensor residual = score.value - target;
-      const Tensor value = (0.5 * weight * sum_event(residual.square())).mean();
       // The gradient of ½‖s - t‖² is that of (s - t)·s with the first factor frozen.
-      return surrogate_loss(score.pullback(scale_rows(residual, weight / static_cast<double>(x.size(0)))), value);
+      return surrogate_loss(score.pullback(scale_rows(residual, share)),
+                            (0.5 * share * sum_event(residual.square())).sum());
     }
     ScalarFunction f;
     f.value = energy_->fitted(x);
@@ -59,6 +66,7 @@ class NoisyScore {
   DerivativeMethod method_;
   std::shared_ptr<const Score> score_;
   const Energy* energy_ = nullptr;
+  const FitsScore* fits_ = nullptr;  // the energy behind the score, if it has a way of its own
 };
 
 class DenoisingScoreMatching : public Objective {

@@ -7,7 +7,7 @@ namespace gibbsite {
 namespace {
 
 // Beyond this many numbers threads pay.
-constexpr std::int64_t kSmall = 16384;
+constexpr std::int64_t kSmall = 1 << 20;
 
 bool is_small(const std::vector<Tensor>& gradients) {
   std::int64_t total = 0;
@@ -21,11 +21,17 @@ bool is_small(const std::vector<Tensor>& gradients) {
   return total <= kSmall && (dtype == at::kFloat || dtype == at::kDouble);
 }
 
-template <class Scalar>
-double sum_of_squares(const Tensor& x) {
-  const Scalar* p = x.data_ptr<Scalar>();
+double sum_of_squares(const float* x, std::int64_t n) {
   double sum = 0;
-  for (std::int64_t i = 0; i < x.numel(); ++i) sum += static_cast<double>(p[i]) * static_cast<double>(p[i]);
+#pragma omp simd reduction(+ : sum)
+  for (std::int64_t i = 0; i < n; ++i) sum += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+  return sum;
+}
+
+double sum_of_squares(const double* x, std::int64_t n) {
+  double sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (std::int64_t i = 0; i < n; ++i) sum += x[i] * x[i];
   return sum;
 }
 
@@ -49,7 +55,8 @@ Tensor global_norm(const std::vector<Tensor>& gradients) {
   if (is_small(defined)) {
     double sum = 0;
     for (const Tensor& gradient : defined)
-      sum += gradient.scalar_type() == at::kFloat ? sum_of_squares<float>(gradient) : sum_of_squares<double>(gradient);
+      sum += gradient.scalar_type() == at::kFloat ? sum_of_squares(gradient.data_ptr<float>(), gradient.numel())
+                                                  : sum_of_squares(gradient.data_ptr<double>(), gradient.numel());
     return at::scalar_tensor(std::sqrt(sum), defined[0].options());
   }
   std::vector<Tensor> norms = at::_foreach_norm(defined, 2);

@@ -2,6 +2,7 @@
 #include <gibbsite/calculus/derivatives.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/core/memory.h>
+#include <gibbsite/model/fits_score.h>
 #include <gibbsite/model/mlp_energy.h>
 #include <gibbsite/sampler/chain.h>
 #include <gibbsite/sampler/langevin.h>
@@ -267,6 +268,35 @@ TEST(Plan, ANetworkWithALayerThatItDoesNotKnowSaysSo) {
   EXPECT_EQ(make(cases()[0], "fast")->plan_note(), "");
 }
 
+// One pass for the loss of denoising objectives, beside the same by autograd in double.
+TEST(Plan, FitsScores) {
+  for (const Case& of : cases()) {
+    const std::unique_ptr<Energy> fast = make(of, "fast"), plain = make(of, "eager");
+    plain->module().to(torch::kDouble);
+    const Tensor x = points(of), target = points(of, "target"), weight = points(of, "weight").select(1, 0).abs() + 0.1;
+    const Tensor at = x.to(torch::kDouble).requires_grad_();
+    const Tensor gradient = torch::autograd::grad({plain->energy(at).sum()}, {at}, {}, true, true)[0];
+    const Tensor expected = (0.5 * weight.to(torch::kDouble) * (gradient + target).square().sum(1)).sum();
+    const std::vector<Tensor> slopes =
+        torch::autograd::grad({expected}, plain->module().parameters(), {}, {}, {}, true);
+    for (const int threads : {1, 2}) {
+      const int before = at::get_num_threads();
+      at::set_num_threads(threads);
+      const std::optional<Tensor> found = dynamic_cast<const FitsScore&>(*fast).score_distance(x, target, weight);
+      ASSERT_TRUE(found.has_value());
+      EXPECT_NEAR(found->item<double>(), expected.item<double>(), 1e-5 * expected.item<double>()) << of.name;
+      const std::vector<Tensor> gradients =
+          torch::autograd::grad({*found}, fast->module().parameters(), {}, {}, {}, true);
+      at::set_num_threads(before);
+      for (std::size_t i = 0; i < slopes.size(); ++i) {
+        const Tensor other = gradients[i].to(torch::kDouble);
+        const Tensor slope = slopes[i].defined() ? slopes[i] : torch::zeros_like(other);
+        EXPECT_LT((other - slope).norm().item<double>(), 1e-5 * (slope.norm().item<double>() + 1)) << of.name << i;
+      }
+    }
+  }
+}
+
 // A node that holds the tensor it belongs to would never go.
 TEST(Plan, LeavesNothingBehind) {
   const Case of = cases().front();
@@ -283,6 +313,12 @@ TEST(Plan, LeavesNothingBehind) {
       {"denoising",
        [&] {
          torch::autograd::grad({slope(x.detach().requires_grad_()).square().sum()}, parameters, {}, {}, {}, true);
+       }},
+      {"a score fitted",
+       [&] {
+         const Tensor weight = torch::ones({kRows});
+         torch::autograd::grad({*dynamic_cast<const FitsScore&>(*energy).score_distance(x, v, weight)}, parameters, {},
+                               {}, {}, true);
        }},
       {"a jet",
        [&] {
