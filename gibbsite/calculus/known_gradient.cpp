@@ -1,5 +1,7 @@
 #include <gibbsite/calculus/graph_node.h>
 #include <gibbsite/calculus/known_gradient.h>
+#include <gibbsite/core/error.h>
+#include <torch/csrc/autograd/function.h>
 #include <torch/types.h>
 
 #include <memory>
@@ -27,7 +29,7 @@ struct PassedOn : Node {
 };
 
 // The value as what the node has computed from the inputs.
-Tensor result(const Tensor& value, const std::shared_ptr<Node>& node, const std::vector<Tensor>& inputs) {
+Tensor result(const Tensor& value, const GraphNode& node, const std::vector<Tensor>& inputs) {
   return wants_graph(inputs) ? connect(value, node, inputs) : value.detach();
 }
 

@@ -3,6 +3,7 @@
 #include <gibbsite/core/error.h>
 #include <gibbsite/nn/compiled.h>
 #include <torch/csrc/autograd/autograd.h>
+#include <torch/csrc/autograd/function.h>
 #include <torch/types.h>
 
 #include <algorithm>

@@ -1,5 +1,6 @@
 #include <gibbsite/calculus/graph_node.h>
 #include <gibbsite/nn/recompute.h>
+#include <torch/csrc/autograd/function.h>
 #include <torch/types.h>
 
 namespace gibbsite {
