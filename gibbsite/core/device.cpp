@@ -19,7 +19,9 @@ void use_tf32_on_cuda() {
 }
 
 void wait_for_cuda() {
-  if (at::hasCUDA()) at::detail::getCUDAHooks().deviceSynchronize(0);
+  if (!at::hasCUDA()) return;
+  const auto& hooks = at::detail::getCUDAHooks();
+  for (int device = 0; device < hooks.getNumGPUs(); ++device) hooks.deviceSynchronize(device);
 }
 
 }  // namespace gibbsite

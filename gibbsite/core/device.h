@@ -12,7 +12,7 @@ void use_exact_cuda();
 /// faster so. What is exact, jets for one, is no more.
 void use_tf32_on_cuda();
 
-/// Returns when the work handed to the CUDA device so far is done; at once where there is none.
+/// Returns when the work handed to CUDA devices so far is done; at once where there are none.
 void wait_for_cuda();
 
 }  // namespace gibbsite

@@ -146,6 +146,7 @@ double wall_seconds() {
 }  // namespace
 
 MultiplyAdds count_multiply_adds(const Work& work) {
+  const ThreadCount one(1);  // what other threads do is not seen
   Counter counter;
   const Counting counting(counter);
   work();
@@ -204,6 +205,7 @@ Estimate time_ratio(const Timing& numerator, const Timing& denominator) {
 }
 
 std::int64_t peak_bytes(const Work& work, std::int64_t rounds) {
+  const ThreadCount one(1);  // what other threads allocate is not seen
   work();
   std::int64_t most = 0;
   for (std::int64_t round = 0; round < rounds; ++round) {

@@ -839,19 +839,26 @@ Plan::ScoreFit Plan::fit_score(const Tensor& x, const Tensor& target, const Tens
   const std::vector<std::int64_t>& widths = plan.recording.widths;
   report_multiply_adds(
       batch * (plan.multiply_adds + plan.back(true) + (parameters ? 3 * plan.multiply_adds + plan.back(false) : 0)));
+  struct Frames {
+    Frame values, slopes, adjoints, along, second;
+  };
+  std::vector<Frames> frames;
+  for (const Rows& share : shares) {
+    const auto frame = [&](const Places& places) {
+      return Frame(widths, places, std::min(block, share.count), block, 1);
+    };
+    frames.push_back({frame(plan.all), frame(plan.slopes), frame(plan.all), frame(plan.all), frame(plan.jets_back)});
+  }
   for_each_share(plan, shares.size(), [&](std::size_t s, Runner& runner) {
     float* own = sums.begin(s);
-    const std::int64_t most = std::min(block, shares[s].count);
-    const Frame values(widths, plan.all, most, block, 1), slopes(widths, plan.slopes, most, block, 1),
-        adjoints(widths, plan.all, most, block, 1), along(widths, plan.all, most, block, 1),
-        second(widths, plan.jets_back, most, block, 1);
+    const Frames& f = frames[s];
     for_each_block(shares[s], block, [&](std::int64_t, std::int64_t first, std::int64_t rows) {
-      take(points, batch, first, rows, 1, width, values.at(0, 0));
-      runner.forward(values, &slopes, 0, rows, {}, false);
-      std::fill_n(adjoints.at(plan.energy(), 0), rows, 1.0F);
-      runner.reverse(values, &slopes, adjoints, 0, 0, rows, {}, true, true, nullptr);
-      const float* gradient = adjoints.at(0, 0);
-      float* direction = along.at(0, 0);
+      take(points, batch, first, rows, 1, width, f.values.at(0, 0));
+      runner.forward(f.values, &f.slopes, 0, rows, {}, false);
+      std::fill_n(f.adjoints.at(plan.energy(), 0), rows, 1.0F);
+      runner.reverse(f.values, &f.slopes, f.adjoints, 0, 0, rows, {}, true, true, nullptr);
+      const float* gradient = f.adjoints.at(0, 0);
+      float* direction = f.along.at(0, 0);
       for (std::int64_t i = 0; i < rows; ++i) {
         float squares = 0;
         for (std::int64_t k = i * width; k < (i + 1) * width; ++k) {
@@ -862,8 +869,8 @@ Plan::ScoreFit Plan::fit_score(const Tensor& x, const Tensor& target, const Tens
         distances[first + i] = 0.5F * squares;
       }
       if (!own) return;
-      runner.tangents(values, slopes, along, 0, 0, rows);
-      runner.reverse_tangents(values, adjoints, along, second, 0, 0, rows, false, own);
+      runner.tangents(f.values, f.slopes, f.along, 0, 0, rows);
+      runner.reverse_tangents(f.values, f.adjoints, f.along, f.second, 0, 0, rows, false, own);
     });
   });
   fit.parameters = sums.finish();

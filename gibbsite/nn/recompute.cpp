@@ -1,4 +1,5 @@
 #include <gibbsite/calculus/graph_node.h>
+#include <gibbsite/core/error.h>
 #include <gibbsite/nn/recompute.h>
 #include <torch/csrc/autograd/function.h>
 #include <torch/types.h>
@@ -17,6 +18,7 @@ struct RecomputedNode : Node {
   GraphInputs inputs;
 
   variable_list apply(variable_list&& seeds) override {
+    if (!f) throw WorkError("gradient", "a second reverse pass needs a graph that the first one retained");
     inputs.check();
     const bool graph = at::GradMode::is_enabled();
     std::vector<Tensor> all = inputs.tensors();

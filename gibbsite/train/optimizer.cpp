@@ -141,6 +141,8 @@ class Adam : public RuleBase {
     step_size_ = learning_rate / (1 - std::pow(options_.beta1, count));
     inverse_root_correction_ = 1 / std::sqrt(1 - std::pow(options_.beta2, count));
     shrink_ = 1 - learning_rate * decoupled_;
+    pieces_.clear();  // of a step that an error ended
+    total_ = 0;
   }
 
   void update(std::size_t i, Tensor& parameter, const Tensor& gradient) override {

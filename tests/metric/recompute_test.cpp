@@ -31,6 +31,14 @@ TEST(Recompute, HasDerivativesOfEveryOrder) {
     EXPECT_TRUE(torch::allclose(found[0][i], found[1][i], 1e-12, 1e-12)) << i;
 }
 
+TEST(Recompute, RefusesASecondReversePass) {
+  const Tensor weight = torch::ones({2}, torch::kDouble).requires_grad_();
+  const auto f = [weight](const Tensor& at) { return at * weight; };
+  const Tensor out = recomputed(std::function<Tensor(const Tensor&)>(f), torch::ones({2}, torch::kDouble), {weight});
+  torch::autograd::grad({out}, {weight}, {torch::ones_like(out)});
+  EXPECT_THROW(torch::autograd::grad({out}, {weight}, {torch::ones_like(out)}), WorkError);
+}
+
 TEST(Recompute, RefusesInputsChangedMeanwhile) {
   const Tensor weight = torch::ones({2}, torch::kDouble).requires_grad_();
   const auto f = [weight](const Tensor& at) { return at * weight; };

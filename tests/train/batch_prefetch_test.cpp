@@ -3,6 +3,7 @@
 #include <gibbsite/train/batch_prefetch.h>
 #include <gibbsite/train/trainer.h>
 #include <gtest/gtest.h>
+#include <omp.h>
 #include <torch/nn/module.h>
 #include <torch/types.h>
 
@@ -72,6 +73,26 @@ TEST(BatchPrefetch, ErrorsComeWhereTheBatchIsTaken) {
   EXPECT_THROW(prefetch.take({0, 1, 2}), WorkError);
   source.broken = 1000;
   EXPECT_EQ(content(prefetch.take({0, 1, 2})), 1);
+}
+
+TEST(BatchPrefetch, TheOtherThreadTakesNoFurtherOnes) {
+  std::vector<int> threads;
+  BatchPrefetch prefetch(
+      [&](const BatchKey&) {
+        const Tensor much = torch::ones({1 << 20}).exp();  // LibTorch divides this among its threads
+        threads.push_back(omp_get_max_threads());
+        Batch batch;
+        batch.x = much;
+        return batch;
+      },
+      0);
+  const int before = at::get_num_threads();
+  at::set_num_threads(2);
+  prefetch.take({0, 0, 1});
+  prefetch.begin({0, 1, 1});
+  prefetch.take({0, 1, 1});
+  at::set_num_threads(before);
+  EXPECT_EQ(threads, (std::vector<int>{2, 1}));
 }
 
 struct Slope : torch::nn::Module {
