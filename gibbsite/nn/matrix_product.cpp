@@ -1,3 +1,4 @@
+#include <ATen/Parallel.h>
 #include <gibbsite/nn/matrix_product.h>
 #include <omp.h>
 
@@ -53,7 +54,8 @@ matmul::primitive_desc product(std::int64_t rows, const memory::desc& weights, T
 
 }  // namespace
 
-OneThread::OneThread() : before_(omp_get_max_threads()) {
+// A new thread takes LibTorch's number at its first use of LibTorch, which would undo any other: here it is asked for.
+OneThread::OneThread() : before_(at::get_num_threads()) {
   if (before_ != 1) omp_set_num_threads(1);
 }
 OneThread::~OneThread() {

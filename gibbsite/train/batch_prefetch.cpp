@@ -1,4 +1,3 @@
-#include <ATen/Parallel.h>
 #include <gibbsite/nn/matrix_product.h>
 #include <gibbsite/train/batch_prefetch.h>
 #include <torch/types.h>
@@ -26,12 +25,10 @@ Batch BatchPrefetch::take(const BatchKey& key) {
 
 void BatchPrefetch::begin(const BatchKey& key) {
   if (seconds_ < worth_a_thread_ || ahead_) return;
-  ahead_ =
-      Ahead{key, std::async(std::launch::async, [this, key] {
-              at::get_num_threads();  // a new thread takes LibTorch's number at its first use, which undoes any other
-              const OneThread one;    // the others are at work on the update
-              return timed(key);
-            })};
+  ahead_ = Ahead{key, std::async(std::launch::async, [this, key] {
+                   const OneThread one;  // the others are at work on the update
+                   return timed(key);
+                 })};
 }
 
 }  // namespace gibbsite
