@@ -87,14 +87,16 @@ Tensor NoiseSpace::prior(const Tensor& state, const Generated& made, const Tenso
 
 Target NoiseSpace::target(EnergyFn energy) const {
   Target target;
-  if (options_.potential == "exact")
+  if (options_.potential == "exact") {
     target.reference = half_square;
-  else
+    target.draw_reference = [](const Tensor& like, Rng& rng) { return rng.normal(like.sizes(), like); };
+  } else {
     target.reference = [this](const Tensor& state) {
       const Noise noise = unpack(state);
       const Generated made = generator_.generate(noise.z);
       return prior(state, made, clamped(made.mean + made.deviation * noise.x));
     };
+  }
   if (!energy) {
     target.energy = target.reference;
     return target;

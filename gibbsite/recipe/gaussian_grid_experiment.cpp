@@ -28,9 +28,7 @@ struct Method {
 
 const std::vector<Method>& methods() {
   static const std::vector<Method> all = {
-      {"vaebm-importance",
-       {"objective={name=\"vaebm\", negatives=\"importance\", draws=512}", "train.steps=8000"},
-       std::nullopt},
+      {"vaebm-importance", {"objective={name=\"vaebm\", negatives=\"importance\", draws=512}"}, std::nullopt},
       {"vaebm", {}, kPublishedVaebm},
       {"vaebm-short-langevin",
        {"objective={name=\"vaebm\", steps=10, ramp=0}", "sampler={name=\"langevin\", step_size=0.01}",

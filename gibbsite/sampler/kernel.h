@@ -35,6 +35,8 @@ struct Target {
   std::shared_ptr<const RowFunction> rows = nullptr;
   /// The part of the energy that tempering leaves alone, so that exp(-reference) is the law at inverse temperature 0; empty: 0.
   EnergyFn reference = {};
+  /// Independent draws of exp(-reference), as many as `like` has rows and of their shape; empty where nobody knows how.
+  std::function<Tensor(const Tensor& like, Rng& rng)> draw_reference = {};
   /// Where x lives; null for Euclidean space of any shape. The density is with respect to its volume, and a score given is
   /// the Riemannian gradient, tangent.
   std::shared_ptr<const Manifold> manifold = nullptr;

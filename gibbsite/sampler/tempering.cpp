@@ -82,14 +82,26 @@ Step Tempering::step(const Target& target, const Tensor& x, Rng& rng, Graph grap
   }
   const Tensor scale = by_row(scales, from);
 
+  const auto rows_of = [&](const Tensor& rows_chosen, const Tensor& if_chosen, const Tensor& if_not) {
+    Shape sizes(static_cast<std::size_t>(if_not.dim()), 1);
+    sizes[0] = rows;
+    return torch::where(rows_chosen.view(sizes), if_chosen, if_not);
+  };
+  // Where the law at 0 can be drawn from, its rows need no chain. The mover moves them as well, in the reference alone, so that
+  // its acceptance means the same.
+  const bool draws = options_.ladder.back() == 0 && target.draw_reference;
+  const Tensor drawn = beta.eq(0);
+  const Tensor fresh = draws ? target.draw_reference(from, rng) : Tensor();
+
   // The mover sees y = x / scale and the energy of each row's own temperature.
   const EnergyScore full = energy_and_score(target, x, previous, kName);
   EnergyScore last_full, last_base;
   const auto at = [&](const Tensor& y) { return scale_rows(y, scale); };
   Target moved;
   moved.both = [&](const Tensor& y) {
-    last_full = energy_and_score(target, at(y), kName);
-    last_base = reference_at(target, at(y));
+    const Tensor proposal = at(y);
+    last_full = energy_and_score(target, draws ? rows_of(drawn, fresh, proposal) : proposal, kName);
+    last_base = reference_at(target, proposal);
     const EnergyScore both = mixed(last_base, last_full, beta);
     return EnergyScore{both.energy, scale_rows(both.score, scale)};
   };
@@ -104,13 +116,14 @@ Step Tempering::step(const Target& target, const Tensor& x, Rng& rng, Graph grap
   Step step = mover_->step(moved, before.x, rng, Graph::kDetach, &before);
 
   // Rows that stayed keep their bits; energies at 1 come from the last evaluation, at the proposal.
-  const Tensor taken = step.accepted.gt(0);
-  const auto choose = [&](const Tensor& if_taken, const Tensor& if_not) {
-    Shape sizes(static_cast<std::size_t>(if_not.dim()), 1);
-    sizes[0] = rows;
-    return torch::where(taken.view(sizes), if_taken, if_not);
-  };
-  Tensor position = choose(at(step.x), from);
+  Tensor taken = step.accepted.gt(0), proposed = at(step.x);
+  if (draws) {
+    taken = taken.logical_or(drawn);
+    proposed = rows_of(drawn, fresh, proposed);
+    last_base.energy = torch::where(drawn, reference_at(target, fresh).energy, last_base.energy);
+  }
+  const auto choose = [&](const Tensor& if_taken, const Tensor& if_not) { return rows_of(taken, if_taken, if_not); };
+  Tensor position = choose(proposed, from);
   Tensor energy = choose(last_full.energy, full.energy), score = choose(last_full.score, full.score);
   step.noise = scale_rows(step.noise, scale);
   step.exchanged = torch::zeros_like(step.accepted);

@@ -4,7 +4,8 @@
 //
 // with U the energy of the target and U_0 its reference (0 where it has none). Each step moves every replica by a Metropolis
 // kernel and then offers neighbours an exchange, accepted with probability min(1, exp((β_i - β_j)(V_i - V_j))), V = U - U_0,
-// so that the product of all p_β is left as it is and hot replicas carry the cold one between modes.
+// so that the product of all p_β is left as it is and hot replicas carry the cold one between modes. A replica at β = 0 is drawn
+// anew in every step where the target knows how.
 #pragma once
 
 #include <gibbsite/core/options.h>

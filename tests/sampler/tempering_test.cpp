@@ -24,6 +24,11 @@ Target bimodal() {
   target.reference = reference;
   return target;
 }
+Target bimodal_with_draws() {
+  Target target = bimodal();
+  target.draw_reference = [](const Tensor& like, Rng& rng) { return rng.normal(like.sizes(), like) * 3; };
+  return target;
+}
 
 // Moments E[x], E[x²], P(x < 0) of exp(-U_0 - β (U - U_0)) by the trapezoidal rule.
 std::vector<double> moments(double beta) {
@@ -46,14 +51,16 @@ TemperingOptions options_for(const std::string& kernel) {
 }
 
 // All chains begin in the left mode, which a chain at 1 alone never leaves.
-TEST(Tempering, EveryReplicaHasItsLawWhereAChainAloneStaysInItsMode) {
+class EveryReplicaHasItsLaw : public ::testing::TestWithParam<bool> {};
+TEST_P(EveryReplicaHasItsLaw, WhereAChainAloneStaysInItsMode) {
   for (const char* name : {"mala", "hmc"}) {
     const auto kernel = std::make_shared<Tempering>(options_for(name));
     const std::int64_t chains = 1500, levels = kernel->replicas();
     const Tensor start = torch::full({chains, 1}, -2.0, kFloat64);
     ChainOptions options;
-    options.steps = 250;
-    const ChainResult result = run_chain(kernel, bimodal(), replicated(*kernel, start), Rng(5, name), options);
+    options.steps = GetParam() ? 100 : 250;
+    const Target target = GetParam() ? bimodal_with_draws() : bimodal();
+    const ChainResult result = run_chain(kernel, target, replicated(*kernel, start), Rng(5, name), options);
     const Tensor states = result.last.x.view({chains, levels});
     for (std::int64_t r = 0; r < levels; ++r) {
       const Tensor x = states.select(1, r);
@@ -72,6 +79,36 @@ TEST(Tempering, EveryReplicaHasItsLawWhereAChainAloneStaysInItsMode) {
     const ChainResult stuck = run_chain(std::make_shared<Tempering>(alone), bimodal(), start, Rng(5, name), options);
     EXPECT_GT(stuck.last.x.lt(0).to(torch::kDouble).mean().item<double>(), 0.99) << name;
   }
+}
+INSTANTIATE_TEST_SUITE_P(Tempering, EveryReplicaHasItsLaw, ::testing::Bool());
+
+// One step from one point: the last replica is a draw of the reference, whatever the size of a move, and what the step says of
+// energies is so of the states it gives.
+TEST(Tempering, DrawsTheLastReplicaAnewWhereTheTargetKnowsHow) {
+  TemperingOptions options;
+  options.ladder = {1, 0};
+  options.step_size = 1e-16;
+  const std::int64_t chains = 40000;
+  const auto heat = [](const Tensor& at) { return 0.5 * (at - 1).square().sum(1); };
+  Target target = bimodal_with_draws();
+  target.energy = [&](const Tensor& at) { return reference(at) + heat(at); };
+  const Tensor begin = torch::full({1, 1}, 4.0, kFloat64);
+  Rng rng(9, "anew");
+  const Step step = Tempering(options).step(target, begin.repeat({2 * chains, 1}), rng);
+  // A row that was exchanged has its neighbour's state.
+  const Tensor pair = step.x.view({chains, 2});
+  const Tensor swapped = step.exchanged.view({chains, 2}).select(1, 0).gt(0);
+  const Tensor fresh = torch::where(swapped, pair.select(1, 0), pair.select(1, 1));
+  const double error = 1 / std::sqrt(static_cast<double>(chains));
+  EXPECT_NEAR(fresh.mean().item<double>(), 0, 4 * 3 * error);
+  EXPECT_NEAR(fresh.square().mean().item<double>(), 9, 4 * 9 * std::sqrt(2.0) * error);
+  // With probability ½ the pair is offered an exchange, accepted with min(1, exp(V(4) - V(x))) over x ~ N(0, 9).
+  const Tensor grid = torch::linspace(-15, 15, 30001, kFloat64).unsqueeze(1);
+  const Tensor p = torch::softmax(-reference(grid), 0);
+  const double expected = 0.5 * (p * (heat(begin) - heat(grid)).clamp_max(0).exp()).sum().item<double>();
+  EXPECT_NEAR(swapped.to(torch::kDouble).mean().item<double>(), expected,
+              4 * std::sqrt(expected * (1 - expected)) * error);
+  EXPECT_TRUE(torch::allclose(step.energy, target.energy(step.x), 0, 1e-12));
 }
 
 // Two replicas, the move so small that nothing but the exchange counts: its probability by hand.
@@ -100,7 +137,7 @@ TEST(Tempering, PreviousStepIsReusedAndChainsAreWhatTheyAreAlone) {
   for (const char* name : {"mala", "hmc"}) {
     const Tempering kernel(options_for(name));
     std::int64_t calls = 0;
-    Target counted = bimodal();
+    Target counted = bimodal_with_draws();
     counted.energy = [&](const Tensor& x) { return ++calls, two_modes(x); };
     const Tensor start = Rng(3, "start").normal({8 * 5, 1}, torch::kDouble) * 2;
     Rng first(4, "noise");
@@ -111,7 +148,7 @@ TEST(Tempering, PreviousStepIsReusedAndChainsAreWhatTheyAreAlone) {
     EXPECT_EQ(calls - alone, alone - 1) << name;
     EXPECT_TRUE(torch::allclose(reused.x, kernel.step(counted, step.x, fresh).x, 1e-12, 1e-12)) << name;
     Rng part = first.at_step(1).at_row(3 * 5);
-    const Step some = kernel.step(bimodal(), step.x.narrow(0, 15, 10), part);
+    const Step some = kernel.step(bimodal_with_draws(), step.x.narrow(0, 15, 10), part);
     EXPECT_TRUE(torch::allclose(some.x, reused.x.narrow(0, 15, 10), 1e-12, 1e-12)) << name;
   }
 }
