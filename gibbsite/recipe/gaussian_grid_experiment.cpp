@@ -41,7 +41,7 @@ const std::vector<Method>& methods() {
 struct Settings {
   std::int64_t points = 5000;
   std::int64_t draws = 500;
-  std::int64_t cells = 120;
+  std::int64_t cells = 240;
   std::int64_t grid_draws = 200;
   std::int64_t proposals = 500000;
   std::int64_t samples = 26000;
