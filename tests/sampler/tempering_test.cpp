@@ -92,7 +92,7 @@ TEST(Tempering, DrawsTheLastReplicaAnewWhereTheTargetKnowsHow) {
   const auto heat = [](const Tensor& at) { return 0.5 * (at - 1).square().sum(1); };
   Target target = bimodal_with_draws();
   target.energy = [&](const Tensor& at) { return reference(at) + heat(at); };
-  const Tensor begin = torch::full({1, 1}, 4.0, kFloat64);
+  const Tensor begin = torch::full({1, 1}, 0.0, kFloat64);
   Rng rng(9, "anew");
   const Step step = Tempering(options).step(target, begin.repeat({2 * chains, 1}), rng);
   // A row that was exchanged has its neighbour's state.
@@ -102,7 +102,7 @@ TEST(Tempering, DrawsTheLastReplicaAnewWhereTheTargetKnowsHow) {
   const double error = 1 / std::sqrt(static_cast<double>(chains));
   EXPECT_NEAR(fresh.mean().item<double>(), 0, 4 * 3 * error);
   EXPECT_NEAR(fresh.square().mean().item<double>(), 9, 4 * 9 * std::sqrt(2.0) * error);
-  // With probability ½ the pair is offered an exchange, accepted with min(1, exp(V(4) - V(x))) over x ~ N(0, 9).
+  // With probability ½ the pair is offered an exchange, accepted with min(1, exp(V(0) - V(x))) over x ~ N(0, 9).
   const Tensor grid = torch::linspace(-15, 15, 30001, kFloat64).unsqueeze(1);
   const Tensor p = torch::softmax(-reference(grid), 0);
   const double expected = 0.5 * (p * (heat(begin) - heat(grid)).clamp_max(0).exp()).sum().item<double>();
