@@ -120,7 +120,7 @@ Step Tempering::step(const Target& target, const Tensor& x, Rng& rng, Graph grap
   if (draws) {
     taken = taken.logical_or(drawn);
     proposed = rows_of(drawn, fresh, proposed);
-    last_base.energy = torch::where(drawn, reference_at(target, fresh).energy, last_base.energy);
+    last_base.energy = torch::where(drawn, target.reference(fresh), last_base.energy);
   }
   const auto choose = [&](const Tensor& if_taken, const Tensor& if_not) { return rows_of(taken, if_taken, if_not); };
   Tensor position = choose(proposed, from);
