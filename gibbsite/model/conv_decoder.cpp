@@ -22,7 +22,7 @@ struct Network {
     Tensor x = at::linear(scaled(h, scale), dense_weight, dense_bias).view({h.size(0), first[0], first[1], first[2]});
     for (std::size_t i = 0; i < weights.size(); ++i) {
       if (i > 0) x = activate(activation, x);
-      x = at::conv_transpose2d(x, weights[i], biases[i], /*stride=*/2, /*padding=*/2, /*output_padding=*/1);
+      x = add_bias(conv_transpose(x, weights[i], 2 * x.size(2), 2 * x.size(3), /*stride=*/2, /*padding=*/2), biases[i]);
     }
     return x.contiguous();
   }

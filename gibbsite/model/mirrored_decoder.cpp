@@ -13,8 +13,7 @@ namespace {
 
 struct Layer {
   Tensor weight, bias;
-  std::int64_t stride = 1, row_padding = 0,
-               column_padding = 0;  // of the output, where the convolution had rounded down
+  std::int64_t stride = 1, height = 0, width = 0;  // of what it makes
 };
 
 struct Network {
@@ -30,8 +29,7 @@ struct Network {
     for (std::size_t i = 0; i < layers.size(); ++i) {
       const Layer& layer = layers[i];
       if (i > 0) x = activate(activation, x);
-      x = at::conv_transpose2d(x, layer.weight, layer.bias, layer.stride, kFeaturePadding,
-                               {layer.row_padding, layer.column_padding});
+      x = add_bias(conv_transpose(x, layer.weight, layer.height, layer.width, layer.stride, kFeaturePadding), layer.bias);
     }
     return x.contiguous();
   }
@@ -54,8 +52,8 @@ std::unique_ptr<Decoder> make_mirrored_decoder(const MirroredDecoderOptions& opt
     layer.stride = maps[i].stride;
     layer.weight = parameters.weight(name + ".weight", {out, in, side, side});
     layer.bias = parameters.bias(name + ".bias", in, out * side * side);
-    layer.row_padding = (height + 2 * kFeaturePadding - side) % layer.stride;
-    layer.column_padding = (width + 2 * kFeaturePadding - side) % layer.stride;
+    layer.height = height;
+    layer.width = width;
     height = maps[i].height;
     width = maps[i].width;
     backwards.push_back(layer);

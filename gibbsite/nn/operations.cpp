@@ -259,6 +259,12 @@ Stock conv(const Stock& x, const Tensor& weight, std::int64_t stride, std::int64
   return {at::conv2d(x.t, weight, Tensor(), {stride, stride}, {padding, padding}, {dilation, dilation})};
 }
 
+Tensor conv_transpose(const Tensor& x, const Tensor& weight, std::int64_t height, std::int64_t width,
+                      std::int64_t stride, std::int64_t padding) {
+  const Tensor shape = at::empty({x.size(0), weight.size(1), height, width}, x.options());
+  return ConvInput::apply(x, weight, shape, stride, padding, /*dilation=*/1);
+}
+
 Tensor add_bias(Tensor a, const Tensor& bias) {
   const std::int64_t batch = a.size(0);
   return AddBias::apply(std::move(a), bias, batch);

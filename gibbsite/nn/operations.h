@@ -31,6 +31,12 @@ Tensor conv(const Tensor& x, const Tensor& weight, std::int64_t stride, std::int
 Jet conv(const Jet& x, const Tensor& weight, std::int64_t stride, std::int64_t padding, std::int64_t dilation = 1);
 Stock conv(const Stock& x, const Tensor& weight, std::int64_t stride, std::int64_t padding, std::int64_t dilation = 1);
 
+/// Adjoint of conv without bias: the x' [B, in, height, width] with <x', u> = <x, conv(u, weight)> for all u. x: [B, out, H, W] where
+/// conv makes H by W of height by width, weight: [out, in, k, k]. What LibTorch calls a transposed convolution, whose own reverse
+/// pass on the CPU takes many times as long.
+Tensor conv_transpose(const Tensor& x, const Tensor& weight, std::int64_t height, std::int64_t width,
+                      std::int64_t stride, std::int64_t padding);
+
 /// a + bias per channel (dimension 1), in place: a is consumed.
 Tensor add_bias(Tensor a, const Tensor& bias);
 Jet add_bias(Jet a, const Tensor& bias);

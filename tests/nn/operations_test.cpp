@@ -212,4 +212,26 @@ TEST(Operations, StockValuesAgree) {
 }
 
 }  // namespace
+// Strided maps of odd and even sides, with and without a row that the convolution had left over.
+TEST(Operations, TransposedConvolutionIsLibTorchs) {
+  Rng rng(9, "transposed");
+  for (const std::int64_t side : {6, 7, 8}) {
+    const Tensor x = rng.normal({2, 3, (side - 2) / 2 + 1, (side - 2) / 2 + 1}, torch::kDouble).set_requires_grad(true);
+    const Tensor w = rng.normal({3, 2, 4, 4}, torch::kDouble).set_requires_grad(true);
+    const Tensor u = rng.normal({2, 2, side, side}, torch::kDouble);
+    const Tensor h = rng.normal(x.sizes(), torch::kDouble), k = rng.normal(w.sizes(), torch::kDouble);
+    const auto all = [&](const Tensor& y) {
+      std::vector<Tensor> out = {y};
+      const auto first = torch::autograd::grad({(y.square() * u).sum()}, {x, w}, {}, true, true);
+      const auto second = torch::autograd::grad({(first[0] * h).sum() + (first[1] * k).sum()}, {x, w});
+      out.insert(out.end(), first.begin(), first.end());
+      out.insert(out.end(), second.begin(), second.end());
+      return out;
+    };
+    const std::vector<Tensor> ours = all(conv_transpose(x, w, side, side, 2, 1)),
+                              theirs = all(at::conv_transpose2d(x, w, {}, 2, 1, (side + 2 - 4) % 2));
+    for (std::size_t i = 0; i < ours.size(); ++i) EXPECT_LE(worst(ours[i], theirs[i]), 1e-10) << side << ' ' << i;
+  }
+}
+
 }  // namespace gibbsite
