@@ -118,8 +118,7 @@ VaebmStudy::Trained VaebmStudy::chosen(const StudyModel& model) {
       if (std::find(known.begin(), known.end(), now.step) != known.end()) continue;
       const Tensor x = judge().samples(now.parts, now.run, now.step, judged());
       const Estimate found = frechet_distance(judge().features(now.parts, x), training_features(now.parts));
-      Row made = row(model, now, "frechet_classifier", found);
-      made.settings["against"] = "train";
+      Row made = row(model, now, "frechet_classifier_of_round", found);
       made.settings["samples"] = static_cast<double>(x.size(0));
       context().add({made});
       say(fmt::format("{} at step {}: {} from training images", model.slug, now.step,

@@ -21,7 +21,7 @@ class VaebmStudy : public ModelStudy {
 
   /// An energy trained in rounds, each as long as all before, as it was after that whose samples come nearest to training images by the Fréchet distance in
   /// the classifier's features: training diverges in the end (sheet 5), and the best comes before. Adds a row
-  /// frechet_classifier with `against` = "train" per round, and diverged = 1 where training failed. Other models: trained to the
+  /// frechet_classifier_of_round per round, and diverged = 1 where training failed. Other models: trained to the
   /// end. Throws WorkError where the first round failed.
   Trained chosen(const StudyModel& model);
   /// Draws that no round was judged by, [n, *event] in original units.
