@@ -29,7 +29,8 @@ struct Network {
     for (std::size_t i = 0; i < layers.size(); ++i) {
       const Layer& layer = layers[i];
       if (i > 0) x = activate(activation, x);
-      x = add_bias(conv_transpose(x, layer.weight, layer.height, layer.width, layer.stride, kFeaturePadding), layer.bias);
+      x = add_bias(conv_transpose(x, layer.weight, layer.height, layer.width, layer.stride, kFeaturePadding),
+                   layer.bias);
     }
     return x.contiguous();
   }
