@@ -105,7 +105,9 @@ class NormalisedResidualEnergy : public SpectralEnergy {
       if (block.halves) sum = pool(sum);
       h = activation(sum);
     }
-    return column(lin(over_pixels(h), head_weight_, head_bias_));
+    const T out = column(lin(over_pixels(h), head_weight_, head_bias_));
+    if (options_.energy == "linear") return out;
+    return options_.energy == "square" ? squared(out) : act(Activation::kSoftplus, out);
   }
 };
 

@@ -1,11 +1,12 @@
 // The energies of images of VAEBM (Table 7; protocol sheet 4): a 3x3 convolution, residual blocks with weight normalisation, a
-// sum over the pixels and a linear head, with silu / 1.1 between. A block is 3x3, activation, 3x3, plus the shortcut (a 1x1
+// sum over the pixels and a linear head (beyond the paper a softplus or a square of it), with silu / 1.1 between. A block is 3x3, activation, 3x3, plus the shortcut (a 1x1
 // without bias where the channels change or the size halves), then a 2x2 average pool where it halves, then the activation.
 #pragma once
 
 #include <gibbsite/core/options.h>
 #include <gibbsite/model/spectral_energy.h>
 
+#include <string>
 #include <vector>
 
 namespace gibbsite {
@@ -18,6 +19,7 @@ struct NormalisedResidualOptions {
   std::int64_t initial_rows = 160;
   double initial_deviation = 0.2;
   bool halve_range = false;
+  std::string energy = "linear";
   void declare(OptionVisitor& o) {
     o.option("stem", stem, "channels of the first convolution", at_least(1));
     o.option("blocks", blocks, "channels that each residual block puts out", at_least(1));
@@ -28,6 +30,11 @@ struct NormalisedResidualOptions {
         .option("initial_deviation", initial_deviation, "deviation of every channel that they are scaled to",
                 positive());
     o.option("halve_range", halve_range, "images come in [-1, 1] and the network takes x/2 + 1/2");
+    o.option(
+        "energy", energy,
+        "what the head makes (linear), or its softplus or square: never below 0, so that no image gets much less than "
+        "the data and exp(-E) p has a normaliser of at most 1 for every density p",
+        {"linear", "softplus", "square"});
   }
 };
 

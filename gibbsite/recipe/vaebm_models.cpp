@@ -68,6 +68,15 @@ std::vector<StudyModel> vaebm_models(const std::string& data) {
       {"vae", own + "-vae", {}, 6000, "", small_coder, ""},
       {"vaebm", own, {}, 400, "chain", small_chains, "vae"},
       {"vaebm-fresh", own, {"objective.probability=0"}, 400, "chain", small_chains, "vae"},
+      // For detection: no image can have much less energy than the data, and those beyond the data on the far side of the
+      // auto-encoder's means have more again. No samples are wanted, so no round is chosen by them.
+      {"vaebm-square",
+       own,
+       {"model.energy=square", "objective.image=mean", "objective.magnitude=0.01"},
+       120,
+       "",
+       small_chains,
+       "vae"},
       {"ebm", recipe + "-ebm", {}, 1600, "pcd", small_chains, ""},
       {"ebm-from-vae", recipe + "-ebm-from-draws", {}, 1600, "pcd", small_chains, "vae"},
       {"wgan", recipe + "-wgan", {}, 3200, "critic", small_energy, "vae"},

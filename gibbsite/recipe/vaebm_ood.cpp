@@ -42,7 +42,7 @@ Dataset interpolations(const Dataset& images) {
 ExperimentOutcome reproduce_vaebm_ood(const ExperimentContext& context, const Ports& ports) {
   ExperimentContext own = context;
   const Settings settings = take_experiment_options(own.set, settings_of(context.scale));
-  VaebmStudy study(own, ports, "fashion-mnist", {"vae", "vaebm"}, "auroc");
+  VaebmStudy study(own, ports, "fashion-mnist", {"vae", "vaebm", "vaebm-square"}, "auroc");
   for (const StudyModel& model : study.missing()) {
     const VaebmStudy::Trained trained = study.chosen(model);
     const Parts& parts = trained.parts;

@@ -5,7 +5,7 @@
 
 namespace gibbsite {
 
-/// Rows: auroc by log p of the auto-encoder (vae) and by log p - E (vaebm), with `out` and `score` = "log_density", of the first
+/// Rows: auroc by log p of the auto-encoder (vae) and by log p - E (vaebm, vaebm-square), with `out` and `score` = "log_density", of the first
 /// test images against those of other sets, means of two unrelated test images (interpolations), constants, and the training
 /// set (`out` = "train", 1/2 expected). p is the importance-weighted bound with as many codes for every set. With experiment.rows
 /// = "last" the last images of every set, for the choice of settings (`rows` = "last").

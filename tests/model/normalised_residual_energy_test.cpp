@@ -73,6 +73,26 @@ TEST(NormalisedResidualEnergy, EqualsTheNetworkWrittenOut) {
                               expected, 1e-10, 1e-12));
 }
 
+// With the same weights, and second derivatives of jets against nested autograd.
+TEST(NormalisedResidualEnergy, MayBeASoftplusOrASquare) {
+  const Tensor v = Rng(2, "v").normal({4, 1, 6, 6}, torch::kDouble);
+  Tensor x = Rng(1, "x").normal({4, 1, 6, 6}, torch::kDouble).set_requires_grad(true);
+  NormalisedResidualOptions options = network(2, {3, 3}, {2});
+  const Tensor linear = make_normalised_residual_energy(options, context_for({1, 6, 6}))->energy(x);
+  for (const char* kind : {"softplus", "square"}) {
+    options.energy = kind;
+    const auto made = make_normalised_residual_energy(options, context_for({1, 6, 6}));
+    const Tensor energy = made->energy(x);
+    EXPECT_TRUE(
+        torch::allclose(energy, options.energy == "square" ? linear * linear : (1 + linear.exp()).log(), 1e-12));
+    const Tensor first = (torch::autograd::grad({energy.sum()}, {x}, {}, true, true)[0] * v).sum({1, 2, 3});
+    const Tensor second = (torch::autograd::grad({first.sum()}, {x})[0] * v).sum({1, 2, 3});
+    const Jet jet = *made->energy(seed_jet(x.detach(), v, 2));
+    EXPECT_TRUE(torch::allclose(jet.derivative(1), first, 1e-9, 1e-12)) << kind;
+    EXPECT_TRUE(torch::allclose(jet.derivative(2), second, 1e-9, 1e-12)) << kind;
+  }
+}
+
 // Pre-activations of the stem on the rows of the initialisation: mean 0 and deviation 0.2 in every channel.
 TEST(NormalisedResidualEnergy, FirstWeightsAreScaledOnData) {
   ModelContext context = context_for({1, 8, 8});
