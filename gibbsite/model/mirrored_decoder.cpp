@@ -13,7 +13,8 @@ namespace {
 
 struct Layer {
   Tensor weight, bias;
-  std::int64_t stride = 1, height = 0, width = 0;  // of what it makes
+  std::int64_t stride = 1;
+  std::int64_t height = 0, width = 0;  // of what it makes
 };
 
 struct Network {

@@ -106,8 +106,8 @@ class NormalisedResidualEnergy : public SpectralEnergy {
       h = activation(sum);
     }
     const T out = column(lin(over_pixels(h), head_weight_, head_bias_));
-    if (options_.energy == "linear") return out;
-    return options_.energy == "square" ? squared(out) : act(Activation::kSoftplus, out);
+    if (options_.head == "linear") return out;
+    return options_.head == "square" ? squared(out) : act(Activation::kSoftplus, out);
   }
 };
 

@@ -19,7 +19,7 @@ struct NormalisedResidualOptions {
   std::int64_t initial_rows = 160;
   double initial_deviation = 0.2;
   bool halve_range = false;
-  std::string energy = "linear";
+  std::string head = "linear";
   void declare(OptionVisitor& o) {
     o.option("stem", stem, "channels of the first convolution", at_least(1));
     o.option("blocks", blocks, "channels that each residual block puts out", at_least(1));
@@ -31,9 +31,9 @@ struct NormalisedResidualOptions {
                 positive());
     o.option("halve_range", halve_range, "images come in [-1, 1] and the network takes x/2 + 1/2");
     o.option(
-        "energy", energy,
-        "what the head makes (linear), or its softplus or square: never below 0, so that no image gets much less than "
-        "the data and exp(-E) p has a normaliser of at most 1 for every density p",
+        "head", head,
+        "the energy is what the linear head makes, or its softplus or square: never below 0, so that exp(-E) p has a "
+        "normaliser of at most 1 for every density p",
         {"linear", "softplus", "square"});
   }
 };

@@ -111,6 +111,7 @@ ModelStudy::Trained ModelStudy::train(const StudyModel& model, double share, con
     request.set = model.set;
     request.set.push_back(fmt::format("train.steps={:.0f}", steps));
   }
+  request.set.insert(request.set.end(), model.always.begin(), model.always.end());
   if (!model.base.empty()) request.set.push_back(fmt::format("vae.run=\"{}\"", train(this->model(model.base)).run));
   if (smoke() && !model.route.empty()) request.set.emplace_back("sample.steps=4");
   request.set.insert(request.set.end(), set.begin(), set.end());

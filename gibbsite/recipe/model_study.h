@@ -26,11 +26,13 @@ struct StudyOptions {
 
 struct StudyModel {
   std::string slug, recipe;
-  std::vector<std::string> set;         ///< of the recipe at desk scale
-  double steps = 0;                     ///< of the plan's minutes
-  std::string route;                    ///< how an energy is trained, for rows; empty: as its slug says
-  std::vector<std::string> smoke = {};  ///< of the recipe at smoke scale, where its network has options of its own
-  std::string base = {};                ///< slug of the model whose run is its `vae.run`; empty: none
+  std::vector<std::string> set;          ///< of the recipe at desk scale
+  double steps = 0;                      ///< of the plan's minutes
+  std::string route;                     ///< how an energy is trained, for rows; empty: as its slug says
+  std::vector<std::string> smoke = {};   ///< of the recipe at smoke scale, where its network has options of its own
+  std::string base = {};                 ///< slug of the model whose run is its `vae.run`; empty: none
+  std::vector<std::string> always = {};  ///< of the recipe at every scale: what makes it this model
+  bool rounds = true;                    ///< whether an energy is chosen among those of several numbers of steps
 };
 
 /// What a family of experiments has in common.

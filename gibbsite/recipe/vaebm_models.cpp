@@ -53,6 +53,10 @@ std::vector<StudyModel> vaebm_models(const std::string& data) {
     return set;
   }();
   static const std::vector<std::string> small_coder = {"encoder.filters=4", "decoder.filters=4", "latent.size=4"};
+  // For detection: nothing has much less energy than the data, and what lies beyond them, seen from the auto-encoder's means,
+  // has more again. Nobody wants its samples, so no round is chosen by them.
+  static const std::vector<std::string> square = {"model.head=square", "objective.image=mean",
+                                                  "objective.magnitude=0.01"};
   if (data == "cifar10") {
     static const std::vector<std::string> hierarchy = {"generator.channels=16", "generator.groups=[4]",
                                                        "train.batch_size=32"},
@@ -62,21 +66,14 @@ std::vector<StudyModel> vaebm_models(const std::string& data) {
                                                              "generator.expansion=1"};
     return {{"vae", "vaebm/cifar10-vae", hierarchy, 3000, "", small_hierarchy, ""},
             {"vaebm", "vaebm/cifar10-persistent", energy, 800, "chain", small_chains, "vae"},
-            {"vaebm-fresh", "vaebm/cifar10", energy, 800, "chain", small_chains, "vae"}};
+            {"vaebm-fresh", "vaebm/cifar10", energy, 800, "chain", small_chains, "vae"},
+            {"vaebm-square", "vaebm/cifar10", energy, 120, "chain", small_chains, "vae", square, /*rounds=*/false}};
   }
   return {
       {"vae", own + "-vae", {}, 6000, "", small_coder, ""},
       {"vaebm", own, {}, 400, "chain", small_chains, "vae"},
-      {"vaebm-fresh", own, {"objective.probability=0"}, 400, "chain", small_chains, "vae"},
-      // For detection: no image can have much less energy than the data, and those beyond the data on the far side of the
-      // auto-encoder's means have more again. No samples are wanted, so no round is chosen by them.
-      {"vaebm-square",
-       own,
-       {"model.energy=square", "objective.image=mean", "objective.magnitude=0.01"},
-       120,
-       "",
-       small_chains,
-       "vae"},
+      {"vaebm-fresh", own, {}, 400, "chain", small_chains, "vae", {"objective.probability=0"}},
+      {"vaebm-square", own, {}, 120, "chain", small_chains, "vae", square, /*rounds=*/false},
       {"ebm", recipe + "-ebm", {}, 1600, "pcd", small_chains, ""},
       {"ebm-from-vae", recipe + "-ebm-from-draws", {}, 1600, "pcd", small_chains, "vae"},
       {"wgan", recipe + "-wgan", {}, 3200, "critic", small_energy, "vae"},
@@ -109,7 +106,7 @@ const Tensor& VaebmStudy::training_features(const Parts& parts) {
 }
 
 VaebmStudy::Trained VaebmStudy::chosen(const StudyModel& model) {
-  if (model.route.empty()) return train(model);
+  if (model.route.empty() || !model.rounds) return train(model);
   const std::string run = run_of(model), best = run + "-chosen", log = run + "-rounds.txt";
   const std::int64_t rounds = smoke() ? 1 : kRounds;
   std::string text = fs::exists(log) ? read_file(log) : "";
@@ -120,8 +117,8 @@ VaebmStudy::Trained VaebmStudy::chosen(const StudyModel& model) {
     known.push_back(static_cast<std::int64_t>(step));
     least = std::min(least, distance);
   }
-  for (std::int64_t round = 1; round <= rounds; ++round) {
-    if (static_cast<std::int64_t>(known.size()) >= rounds) break;
+  // A run that was stopped within a round is ahead of those before, but not at a step that would have been judged.
+  for (auto round = static_cast<std::int64_t>(known.size()) + 1; round <= rounds; ++round) {
     try {
       const Trained now = train(model, std::exp2(round - rounds));
       if (std::find(known.begin(), known.end(), now.step) != known.end()) continue;

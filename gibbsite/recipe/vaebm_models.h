@@ -12,7 +12,7 @@ namespace gibbsite {
 /// vae, and based on it vaebm (chains go on from a replay buffer), vaebm-fresh (every chain starts anew), vaebm-square (the
 /// energy is a square) and vaebm-kl (the decoder follows the energy); wgan (the decoder against a critic); ebm and
 /// ebm-from-vae, energies of x alone; by the recipes of a data set, which are those of mnist where it has none of its own
-/// (cifar10: vae, vaebm, vaebm-fresh with hierarchies); ncsn, a noise-conditional score network of about their cost.
+/// (cifar10: the first four, with hierarchies); ncsn, a noise-conditional score network of about their cost.
 std::vector<StudyModel> vaebm_models(const std::string& data);
 
 class VaebmStudy : public ModelStudy {

@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <gibbsite/core/error.h>
 #include <gibbsite/metric/auroc.h>
 #include <gibbsite/recipe/step_cost.h>
 #include <gibbsite/recipe/vaebm_models.h>
@@ -16,7 +17,8 @@ struct Settings {
   std::string rows = "first";
   void declare(OptionVisitor& o) {
     o.option("images", images, "images of a set", at_least(2));
-    o.option("rows", rows, "which of a set's images; last: others than those reported on, to choose settings by",
+    o.option("rows", rows,
+             "which of a set's images; last: others than the first, to choose settings by (auroc_of_last)",
              {"first", "last"});
     o.option("codes", codes, "codes per image in the bound on the auto-encoder's density", at_least(1));
   }
@@ -42,14 +44,20 @@ Dataset interpolations(const Dataset& images) {
 ExperimentOutcome reproduce_vaebm_ood(const ExperimentContext& context, const Ports& ports) {
   ExperimentContext own = context;
   const Settings settings = take_experiment_options(own.set, settings_of(context.scale));
-  VaebmStudy study(own, ports, "fashion-mnist", {"vae", "vaebm", "vaebm-square"}, "auroc");
+  const bool first = settings.rows == "first";
+  const char* metric = first ? "auroc" : "auroc_of_last";
+  VaebmStudy study(own, ports, "fashion-mnist", {"vae", "vaebm", "vaebm-square"}, metric);
   for (const StudyModel& model : study.missing()) {
     const VaebmStudy::Trained trained = study.chosen(model);
     const Parts& parts = trained.parts;
     const auto scored = [&](const Dataset& data) {
-      const Dataset some = study.rows(data, settings.images);
-      const Dataset& those = settings.rows == "first" ? some : data.rows(data.size() - some.size(), some.size());
-      return study.log_density(trained, those.x, settings.codes);
+      const Dataset of_first = study.rows(data, settings.images);
+      if (first) return study.log_density(trained, of_first.x, settings.codes);
+      const std::int64_t count = of_first.size();
+      if (2 * count > data.size())
+        throw RequestError("experiment.rows",
+                           fmt::format("the last {} of {} images are among the first", count, data.size()));
+      return study.log_density(trained, data.rows(data.size() - count, count).x, settings.codes);
     };
     const Splits& splits = parts.data->splits;
     const Tensor in = scored(splits.test);
@@ -66,10 +74,9 @@ ExperimentOutcome reproduce_vaebm_ood(const ExperimentContext& context, const Po
                           : name == "interpolations"
                               ? interpolations(splits.test)
                               : load_for_evaluation(name, context.path, "vaebm/ood", file_options(parts));
-      Row row = study.row(model, trained, "auroc", auroc(in, scored(out)));
+      Row row = study.row(model, trained, metric, auroc(in, scored(out)));
       row.settings["out"] = name;
       row.settings["score"] = "log_density";
-      if (settings.rows != "first") row.settings["rows"] = settings.rows;
       rows.push_back(row);
       line += fmt::format("  {} {}", name, format_estimate(row.value, row.standard_error));
     }

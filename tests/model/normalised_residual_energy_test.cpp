@@ -80,11 +80,11 @@ TEST(NormalisedResidualEnergy, MayBeASoftplusOrASquare) {
   NormalisedResidualOptions options = network(2, {3, 3}, {2});
   const Tensor linear = make_normalised_residual_energy(options, context_for({1, 6, 6}))->energy(x);
   for (const char* kind : {"softplus", "square"}) {
-    options.energy = kind;
+    options.head = kind;
     const auto made = make_normalised_residual_energy(options, context_for({1, 6, 6}));
     const Tensor energy = made->energy(x);
     EXPECT_TRUE(
-        torch::allclose(energy, options.energy == "square" ? linear * linear : (1 + linear.exp()).log(), 1e-12));
+        torch::allclose(energy, options.head == "square" ? linear * linear : (1 + linear.exp()).log(), 1e-12, 1e-12));
     const Tensor first = (torch::autograd::grad({energy.sum()}, {x}, {}, true, true)[0] * v).sum({1, 2, 3});
     const Tensor second = (torch::autograd::grad({first.sum()}, {x})[0] * v).sum({1, 2, 3});
     const Jet jet = *made->energy(seed_jet(x.detach(), v, 2));

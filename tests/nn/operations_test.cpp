@@ -211,27 +211,46 @@ TEST(Operations, StockValuesAgree) {
   EXPECT_LE(worst(layer_norm(Stock{x}, Tensor(), Tensor()).t, layer_norm(x, Tensor(), Tensor())), 1e-12);
 }
 
-}  // namespace
-// Strided maps of odd and even sides, with and without a row that the convolution had left over.
+// In both precisions (LibTorch has different kernels for them), for maps that are not square, with and without rows that the
+// convolution had left over, of one channel and more.
 TEST(Operations, TransposedConvolutionIsLibTorchs) {
+  struct Case {
+    std::int64_t height, width, side, stride, padding, out, in, batch;
+  };
   Rng rng(9, "transposed");
-  for (const std::int64_t side : {6, 7, 8}) {
-    const Tensor x = rng.normal({2, 3, (side - 2) / 2 + 1, (side - 2) / 2 + 1}, torch::kDouble).set_requires_grad(true);
-    const Tensor w = rng.normal({3, 2, 4, 4}, torch::kDouble).set_requires_grad(true);
-    const Tensor u = rng.normal({2, 2, side, side}, torch::kDouble);
-    const Tensor h = rng.normal(x.sizes(), torch::kDouble), k = rng.normal(w.sizes(), torch::kDouble);
-    const auto all = [&](const Tensor& y) {
-      std::vector<Tensor> out = {y};
-      const auto first = torch::autograd::grad({(y.square() * u).sum()}, {x, w}, {}, true, true);
-      const auto second = torch::autograd::grad({(first[0] * h).sum() + (first[1] * k).sum()}, {x, w});
-      out.insert(out.end(), first.begin(), first.end());
-      out.insert(out.end(), second.begin(), second.end());
-      return out;
-    };
-    const std::vector<Tensor> ours = all(conv_transpose(x, w, side, side, 2, 1)),
-                              theirs = all(at::conv_transpose2d(x, w, {}, 2, 1, (side + 2 - 4) % 2));
-    for (std::size_t i = 0; i < ours.size(); ++i) EXPECT_LE(worst(ours[i], theirs[i]), 1e-10) << side << ' ' << i;
-  }
+  for (const Case& c :
+       {Case{6, 9, 4, 2, 1, 3, 2, 2}, Case{7, 6, 4, 2, 1, 3, 1, 3}, Case{8, 6, 5, 2, 2, 4, 1, 1},
+        Case{6, 7, 3, 1, 1, 2, 3, 3}, Case{28, 28, 4, 2, 1, 16, 2, 32}, Case{28, 28, 5, 2, 2, 32, 1, 8}})
+    for (const at::ScalarType dtype : {at::kDouble, at::kFloat}) {
+      const auto drawn = [&](const Shape& sizes) { return rng.normal(sizes, at::kDouble).to(dtype); };
+      const std::int64_t height = (c.height + 2 * c.padding - c.side) / c.stride + 1,
+                         width = (c.width + 2 * c.padding - c.side) / c.stride + 1;
+      const Tensor x = drawn({c.batch, c.out, height, width}).set_requires_grad(true),
+                   w = drawn({c.out, c.in, c.side, c.side}).set_requires_grad(true),
+                   b = drawn({c.in}).set_requires_grad(true);
+      const Tensor u = drawn({c.batch, c.in, c.height, c.width}), h = drawn(x.sizes().vec()),
+                   k = drawn(w.sizes().vec());
+      const auto all = [&](const Tensor& y) {
+        std::vector<Tensor> out = {y};
+        const auto first = torch::autograd::grad({(y.square() * u).sum()}, {x, w, b}, {}, true, true);
+        const auto second = torch::autograd::grad({(first[0] * h).sum() + (first[1] * k).sum()}, {x, w, b});
+        out.insert(out.end(), first.begin(), first.end());
+        out.insert(out.end(), second.begin(), second.end());
+        return out;
+      };
+      const Shape left = {c.height - ((height - 1) * c.stride - 2 * c.padding + c.side),
+                          c.width - ((width - 1) * c.stride - 2 * c.padding + c.side)};
+      const std::vector<Tensor> ours = all(add_bias(conv_transpose(x, w, c.height, c.width, c.stride, c.padding), b)),
+                                theirs = all(at::conv_transpose2d(x, w, b, c.stride, c.padding, left));
+      for (std::size_t i = 0; i < ours.size(); ++i) {
+        ASSERT_EQ(ours[i].sizes(), theirs[i].sizes());
+        EXPECT_LE(worst(ours[i], theirs[i]), dtype == at::kDouble ? 1e-12 : 1e-4)
+            << c.height << ' ' << c.width << ' ' << dtype << ' ' << i;
+      }
+    }
+  const Tensor none = conv_transpose(torch::zeros({0, 3, 3, 3}), torch::zeros({3, 2, 4, 4}), 6, 6, 2, 1);
+  EXPECT_EQ(none.sizes(), at::IntArrayRef({0, 2, 6, 6}));
 }
 
+}  // namespace
 }  // namespace gibbsite
