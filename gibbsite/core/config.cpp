@@ -184,7 +184,12 @@ bool Config::operator==(const Config& other) const {
     case Kind::kReal: return real_ == other.real_;
     case Kind::kString: return string_ == other.string_;
     case Kind::kArray: return items_ == other.items_;
-    case Kind::kTable: return entries_ == other.entries_;
+    case Kind::kTable:  // in any order: a file has values before tables, whatever the order they were set in
+      return entries_.size() == other.entries_.size() &&
+             std::all_of(entries_.begin(), entries_.end(), [&](const std::pair<std::string, Config>& entry) {
+               return std::any_of(other.entries_.begin(), other.entries_.end(),
+                                  [&](const std::pair<std::string, Config>& one) { return one == entry; });
+             });
   }
   return false;
 }

@@ -87,6 +87,22 @@ TEST(Toml, ReadsBackWhatItWrites) {
   }
 }
 
+// A file has values before tables; settings made in another order are the same ones, also within arrays.
+TEST(Toml, ReadsBackTablesThatWereMadeBeforeValues) {
+  Config phase = Config::table({{"sampler", Config::table({{"name", "langevin"}})}, {"steps", 10}});
+  Config config = Config::table();
+  config.set("phase", Config::array({Config::table({{"objective", phase}, {"name", "energy"}})}));
+  EXPECT_TRUE(parse_toml(write_toml(config), "a file") == config) << write_toml(config);
+  phase.set("steps", 11);
+  Config other = Config::table();
+  other.set("phase", Config::array({Config::table({{"objective", phase}, {"name", "energy"}})}));
+  EXPECT_FALSE(other == config);
+  phase.set("more", 1);
+  other.set("phase", Config::array({Config::table({{"objective", phase}, {"name", "energy"}})}));
+  EXPECT_FALSE(other == config);
+  EXPECT_FALSE(config == other);
+}
+
 TEST(Toml, NamesLineAndFileOfASyntaxError) {
   const std::string line = failure([] { parse_toml("a = 1\nb = = 2\n", "x.toml"); });
   EXPECT_EQ(line.find("x.toml:2: "), 0u) << line;
