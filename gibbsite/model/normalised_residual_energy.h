@@ -1,6 +1,7 @@
 // The energies of images of VAEBM (Table 7; protocol sheet 4): a 3x3 convolution, residual blocks with weight normalisation, a
-// sum over the pixels and a linear head (beyond the paper a softplus or a square of it), with silu / 1.1 between. A block is 3x3, activation, 3x3, plus the shortcut (a 1x1
-// without bias where the channels change or the size halves), then a 2x2 average pool where it halves, then the activation.
+// sum over the pixels and a linear head (beyond the paper a softplus or a square of it), with silu / 1.1 between. A block is
+// 3x3, activation, 3x3, plus the shortcut (a 1x1 without bias where the channels change or the size halves), then a 2x2
+// average pool where it halves, then the activation.
 #pragma once
 
 #include <gibbsite/core/options.h>

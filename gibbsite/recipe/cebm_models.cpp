@@ -40,7 +40,7 @@ const std::vector<CebmModel>& cebm_models() {
       {"cebm-ssm", "cebm/sliced-mnist", energy, 14000, "ssm"},
       {"cebm-pcd", "cebm/mnist", chains, 3000, "pcd"},
       {"gmm-cebm", "cebm/gmm-mnist", chains, 3000, "pcd"},
-      {"cebm-mi", "cebm/mnist", with(chains, {"objective.information=1"}), 3000, "pcd"},
+      {"cebm-mi", "cebm/mnist", chains, 3000, "pcd", {}, "", {"objective.information=1"}},
   };
   return list;
 }

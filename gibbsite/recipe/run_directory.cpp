@@ -46,9 +46,9 @@ std::string difference(const Config& a, const Config& b) {
   for (const std::string& key : keys) {
     const Config *x = a.find(key), *y = b.find(key);
     if (x && y && *x == *y) continue;
-    if (x && y && x->is_table() && y->is_table()) return key + "." + difference(*x, *y);
-    const auto is_array = [](const Config* config) { return config && config->kind() == Config::Kind::kArray; };
-    if (is_array(x) && is_array(y) && x->items().size() == y->items().size())
+    const auto both = [&](Config::Kind kind) { return x && y && x->kind() == kind && y->kind() == kind; };
+    if (both(Config::Kind::kTable)) return key + "." + difference(*x, *y);
+    if (both(Config::Kind::kArray) && x->items().size() == y->items().size())
       for (std::size_t i = 0; i < x->items().size(); ++i) {
         const Config &one = x->items()[i], &other = y->items()[i];
         if (one.is_table() && other.is_table() && !(one == other))

@@ -51,13 +51,11 @@ ExperimentOutcome reproduce_vaebm_ood(const ExperimentContext& context, const Po
     const VaebmStudy::Trained trained = study.chosen(model);
     const Parts& parts = trained.parts;
     const auto scored = [&](const Dataset& data) {
-      const Dataset of_first = study.rows(data, settings.images);
-      if (first) return study.log_density(trained, of_first.x, settings.codes);
-      const std::int64_t count = of_first.size();
-      if (2 * count > data.size())
+      const std::int64_t count = study.rows(data, settings.images).size(), from = first ? 0 : data.size() - count;
+      if (!first && from < count)
         throw RequestError("experiment.rows",
                            fmt::format("the last {} of {} images are among the first", count, data.size()));
-      return study.log_density(trained, data.rows(data.size() - count, count).x, settings.codes);
+      return study.log_density(trained, data.rows(from, count).x, settings.codes);
     };
     const Splits& splits = parts.data->splits;
     const Tensor in = scored(splits.test);
