@@ -78,6 +78,45 @@ TEST(DecoderTable, Contract) {
   }
 }
 
+// Along one direction of codes and all parameters.
+void expect_derivative(const std::string& name, Decoder& decoder) {
+  Shape batch = decoder.event();
+  batch.insert(batch.begin(), 4);
+  const Tensor v = Rng(1, "v").uniform(batch, at::kDouble).gt(0.5).to(at::kDouble);
+  std::vector<Tensor> at = decoder.module().parameters();
+  at.push_back(Rng(1, "h").normal({2, 4, decoder.latent_size()}, at::kDouble).requires_grad_());
+  const Tensor& h = at.back();
+  const auto value = [&] { return decoder.log_prob(v, h).sin().sum(); };
+  const std::vector<Tensor> gradients = torch::autograd::grad({value()}, at, {}, {}, false, /*allow_unused=*/true);
+  const torch::NoGradGuard no_grad;
+  Rng rng(1, "directions");
+  std::vector<Tensor> directions;
+  for (const Tensor& part : at) directions.push_back(rng.normal(part.sizes(), at::kDouble));
+  double derivative = 0;
+  for (std::size_t i = 0; i < at.size(); ++i)
+    if (gradients[i].defined()) derivative += (gradients[i] * directions[i]).sum().item<double>();
+  constexpr double kStep = 1e-6;
+  const auto moved = [&](double by) {
+    for (std::size_t i = 0; i < at.size(); ++i) at[i].add_(directions[i], by);
+    return value().item<double>();
+  };
+  const double above = moved(kStep), below = moved(-2 * kStep);
+  EXPECT_NEAR((above - below) / (2 * kStep), derivative, 1e-6 * (1 + std::abs(derivative))) << name;
+}
+
+TEST(DecoderTable, DerivativesOfCodesAndParameters) {
+  for (const Entry<MakeDecoder>& entry : decoder_table())
+    expect_derivative(entry.name, *entry.make(entry.smallest, context_for({1, 2, 2}, 3)));
+  MirroredDecoderOptions mirrored;
+  mirrored.channels = {3, 2, 2};
+  mirrored.hidden = {5};
+  expect_derivative("mirrored", *make_mirrored_decoder(mirrored, context_for({1, 14, 10}, 3)));
+  ConvDecoderOptions conv;
+  conv.filters = 2;
+  conv.stages = 2;
+  expect_derivative("conv", *make_conv_decoder(conv, context_for({2, 8, 4}, 3)));
+}
+
 TEST(MlpDecoder, BernoulliProbabilitiesSumToOneAndClampBounds) {
   MlpDecoderOptions options;
   options.hidden = {4};
