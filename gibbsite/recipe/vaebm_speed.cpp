@@ -37,6 +37,16 @@ Settings settings_of(const std::string& scale) {
   return {};
 }
 
+// Progress of timed work without the lines that every run of it would repeat.
+class ProgressOnly : public Logger {
+ public:
+  explicit ProgressOnly(Logger& to) : to_(to) {}
+  void progress(const std::string& line, double done) override { to_.progress(line, done); }
+
+ private:
+  Logger& to_;
+};
+
 class Speed {
  public:
   Speed(VaebmStudy& study, const Settings& settings) : study_(study), settings_(settings) {}
@@ -68,7 +78,9 @@ class Speed {
   std::int64_t timed() const { return study_.smoke() ? 4 : kTimed; }
 
   void time(const VaebmStudy::Trained& vaebm, const VaebmStudy::Trained& ncsn) {
+    ProgressOnly progress(*study_.ports().logger);
     Ports quiet;
+    quiet.logger = &progress;
     quiet.interrupt = study_.ports().interrupt;
     const auto sampling = [&](const VaebmStudy::Trained& trained) {
       return [&] { draw(trained.parts, timed(), trained.parts.rng("timed"), quiet); };
