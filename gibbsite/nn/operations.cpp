@@ -174,6 +174,14 @@ variable_list Pool::backward(AutogradContext* ctx, variable_list grads) {
       PoolAdjoint::apply(grads[0], Shape(ctx->saved_data["sizes"].toIntVector()), ctx->saved_data["format"].toInt())};
 }
 
+// The mean of 5x5 pixels, zeros beyond the border, is one along columns of those along rows, and its own adjoint.
+struct Smooth : Function<Smooth> {
+  static Tensor forward(AutogradContext*, const Tensor& x) {
+    return at::avg_pool2d(at::avg_pool2d(x, {1, 5}, {1, 1}, {0, 2}), {5, 1}, {1, 1}, {2, 0});
+  }
+  static variable_list backward(AutogradContext*, variable_list grads) { return {Smooth::apply(grads[0])}; }
+};
+
 Tensor per_channel(const Tensor& bias, std::int64_t dimensions) {
   Shape sizes(static_cast<std::size_t>(dimensions), 1);
   sizes[1] = bias.size(0);
@@ -293,9 +301,9 @@ Tensor pool(const Tensor& x) { return Pool::apply(x); }
 Jet pool(const Jet& x) { return x.with(Pool::apply(x.c)); }
 Stock pool(const Stock& x) { return {at::avg_pool2d(x.t, {2, 2})}; }
 
-Tensor smooth(const Tensor& x) { return at::avg_pool2d(x, {5, 5}, {1, 1}, {2, 2}); }
+Tensor smooth(const Tensor& x) { return Smooth::apply(x); }
 Jet smooth(const Jet& x) { return x.with(smooth(x.c)); }
-Stock smooth(const Stock& x) { return {smooth(x.t)}; }
+Stock smooth(const Stock& x) { return {at::avg_pool2d(x.t, {5, 5}, {1, 1}, {2, 2})}; }
 
 Tensor resize(const Tensor& x, std::int64_t height, std::int64_t width) {
   if (x.size(2) == height && x.size(3) == width) return x;
@@ -358,12 +366,14 @@ Stock instance_norm(const Stock& x, const Tensor& weight, const Tensor& bias) {
 }
 
 Tensor conditional_instance_norm(const Tensor& x, const Tensor& gamma, const Tensor& alpha, const Tensor& beta) {
-  const auto [variance, mean] = at::var_mean(x, {2, 3}, /*unbiased=*/false, /*keepdim=*/true);
+  // at::var_mean goes through one channel value by value in double precision.
+  const Tensor mean = x.mean({2, 3}, /*keepdim=*/true), inside = x - mean;
+  const Tensor variance = inside.square().mean({2, 3}, true);
   const Tensor centred = mean - mean.mean(1, true);
   const Tensor spread = centred.square().sum(1, true) / static_cast<double>(x.size(1) - 1);
   const Tensor scale = gamma * (variance + kNormEpsilon).rsqrt();
-  const Tensor shift = beta + gamma * alpha * centred * (spread + kNormEpsilon).rsqrt() - mean * scale;
-  return at::addcmul(shift, x, scale);
+  const Tensor shift = beta + gamma * alpha * centred * (spread + kNormEpsilon).rsqrt();
+  return at::addcmul(shift, inside, scale);
 }
 Jet conditional_instance_norm(const Jet& x, const Tensor& gamma, const Tensor& alpha, const Tensor& beta) {
   const Jet mean_of_channel = mean(x, {2, 3}, true);

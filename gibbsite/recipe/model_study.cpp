@@ -78,7 +78,7 @@ ModelStudy::ModelStudy(const StudyPlan& plan, const ExperimentContext& context, 
 const StudyModel& ModelStudy::model(const std::string& slug) const {
   for (const StudyModel& model : plan_.models)
     if (model.slug == slug) return model;
-  throw RequestError("method", fmt::format("{} has no model '{}'", plan_.name, slug));
+  throw RequestError("method", fmt::format("{} has no model '{}' of {}", plan_.name, slug, data_));
 }
 
 bool ModelStudy::serves(const StudyModel& model) const {

@@ -71,7 +71,7 @@ std::vector<StudyModel> vaebm_models(const std::string& data) {
   }
   return {
       {"vae", own + "-vae", {}, 6000, "", small_coder, ""},
-      {"vaebm", own, {}, 400, "chain", small_chains, "vae"},
+      {"vaebm", own, {}, data == "stacked-mnist" ? 800.0 : 400.0, "chain", small_chains, "vae"},
       {"vaebm-fresh", own, {}, 400, "chain", small_chains, "vae", {"objective.probability=0"}},
       {"vaebm-square", own, {}, 120, "chain", small_chains, "vae", square, /*rounds=*/false},
       // As many updates as vaebm; without chains four times as many take its time.
