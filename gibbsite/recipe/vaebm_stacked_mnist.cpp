@@ -31,6 +31,7 @@ struct Settings {
 
 struct Digits {
   Tensor kind;       ///< [N] int64, 100 a + 10 b + c
+  Tensor single;     ///< [N C] int64 digits
   Tensor certainty;  ///< [N C] largest class probabilities
 };
 
@@ -63,7 +64,7 @@ class StackedMnist {
     const Tensor of = digit.view({images.size(0), images.size(1)});
     Tensor kind = torch::zeros({images.size(0)}, torch::kLong);
     for (std::int64_t channel = 0; channel < images.size(1); ++channel) kind = kind * kDigits + of.select(1, channel);
-    return {kind, certainty};
+    return {kind, digit, certainty};
   }
 
   void report(const Row& like, const Parts& parts, const Tensor& x) {
@@ -89,6 +90,7 @@ class StackedMnist {
     add("kl_uniform", even.divergence, "nats");
     publish(rows.back(), published_divergence());
     add("kl_data", alike.divergence, "nats");
+    add("kl_digits", mode_coverage(digits.single, kDigits).divergence, "nats");
     add("confident_share", sure, "1");
     study_.context().add(rows);
     study_.say(fmt::format("{}: {} of {} modes, KL from uniform {} of {} samples", like.method, even.modes, kModes,
