@@ -23,11 +23,13 @@ NoiseSpace::NoiseSpace(const Generator& generator, const NoiseSpaceOptions& opti
       options_(validated(options, "noise_space")),
       groups_(generator.groups()),
       event_(generator.event()),
-      event_size_(gibbsite::event_size(event_)) {
+      event_size_(options.points == "mean" ? 0 : gibbsite::event_size(event_)) {
   for (const Shape& group : groups_) latent_size_ += gibbsite::event_size(group);
   const std::vector<double>& clamp = options_.clamp;
   if (!clamp.empty() && !(clamp.size() == 2 && clamp[0] < clamp[1]))
     throw RequestError("noise_space.clamp", "expected [low, high] with low < high");
+  if (of_means() && options_.potential == "published")
+    throw RequestError("noise_space.points", "the published potential is one of x, not of its mean");
 }
 
 Tensor NoiseSpace::pack(const Noise& noise) const {
@@ -38,8 +40,10 @@ Tensor NoiseSpace::pack(const Noise& noise) const {
     check_event("noise space", fmt::format("the noise of group {}", l + 1), noise.z[l], groups_[l]);
     flat.push_back(noise.z[l].flatten(1));
   }
-  check_event("noise space", "the noise of x", noise.x, event_);
-  flat.push_back(noise.x.flatten(1));
+  if (!of_means()) {
+    check_event("noise space", "the noise of x", noise.x, event_);
+    flat.push_back(noise.x.flatten(1));
+  }
   return torch::cat(flat, 1);
 }
 
@@ -52,7 +56,7 @@ Noise NoiseSpace::unpack(const Tensor& state) const {
     noise.z.push_back(state.narrow(1, first, length).view(with_rows(state.size(0), group)));
     first += length;
   }
-  noise.x = state.narrow(1, first, event_size_).view(with_rows(state.size(0), event_));
+  if (!of_means()) noise.x = state.narrow(1, first, event_size_).view(with_rows(state.size(0), event_));
   return noise;
 }
 
@@ -60,10 +64,13 @@ Tensor NoiseSpace::clamped(const Tensor& x) const {
   return options_.clamp.empty() ? x : x.clamp(options_.clamp[0], options_.clamp[1]);
 }
 
+Tensor NoiseSpace::point(const Noise& noise, const Generated& made) const {
+  return clamped(of_means() ? made.mean : made.mean + made.deviation * noise.x);
+}
+
 Tensor NoiseSpace::points(const Tensor& state) const {
   const Noise noise = unpack(state);
-  const Generated made = generator_.generate(noise.z);
-  return clamped(made.mean + made.deviation * noise.x);
+  return point(noise, generator_.generate(noise.z));
 }
 
 Tensor NoiseSpace::means(const Tensor& state) const { return generator_.generate(unpack(state).z).mean; }
@@ -71,8 +78,10 @@ Tensor NoiseSpace::means(const Tensor& state) const { return generator_.generate
 Tensor NoiseSpace::encode(const Tensor& x, const std::vector<Tensor>& z) const {
   Noise noise;
   noise.z = generator_.noise_of(z);
-  const Generated made = generator_.generate(noise.z);
-  noise.x = (x - made.mean) / made.deviation;
+  if (!of_means()) {
+    const Generated made = generator_.generate(noise.z);
+    noise.x = (x - made.mean) / made.deviation;
+  }
   return pack(noise);
 }
 
@@ -94,7 +103,7 @@ Target NoiseSpace::target(EnergyFn energy) const {
     target.reference = [this](const Tensor& state) {
       const Noise noise = unpack(state);
       const Generated made = generator_.generate(noise.z);
-      return prior(state, made, clamped(made.mean + made.deviation * noise.x));
+      return prior(state, made, point(noise, made));
     };
   }
   if (!energy) {
@@ -104,7 +113,7 @@ Target NoiseSpace::target(EnergyFn energy) const {
   target.energy = [this, energy = std::move(energy)](const Tensor& state) {
     const Noise noise = unpack(state);
     const Generated made = generator_.generate(noise.z);
-    const Tensor x = clamped(made.mean + made.deviation * noise.x);
+    const Tensor x = point(noise, made);
     return energy(x) + prior(state, made, x);
   };
   return target;

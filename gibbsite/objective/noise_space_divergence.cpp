@@ -24,6 +24,19 @@ Loss finish(const NoiseSpaceDivergenceOptions& options, const Energy& energy, co
   return plain_loss(loss, std::move(more));
 }
 
+using Reconstruct = std::function<Tensor(const Tensor& x, const Rng& rng)>;
+
+// What the energy sees of data.
+Tensor positives(const Reconstruct& reconstruct, const Tensor& x, const Rng& rng) {
+  return reconstruct ? reconstruct(x, rng.stream("posterior")) : x;
+}
+
+Reconstruct reconstruct_for(const ObjectiveParts& parts) {
+  if (!parts.noise_space->of_means()) return nullptr;
+  if (!parts.reconstruct) throw RequestError("objective", "an energy of means needs the encoder too");
+  return parts.reconstruct;
+}
+
 // Draws of the generator by noise that is the same for every shard of a batch.
 Tensor generator_draws(const NoiseSpace& space, std::int64_t draws, const std::string& image, const Rng& rng,
                        const Tensor& like) {
@@ -35,7 +48,11 @@ Tensor generator_draws(const NoiseSpace& space, std::int64_t draws, const std::s
 class ByDraws : public Objective {
  public:
   ByDraws(const NoiseSpaceDivergenceOptions& options, const ObjectiveParts& parts)
-      : options_(options), energy_(*parts.energy), space_(*parts.noise_space), like_(parts.data_example) {}
+      : options_(options),
+        energy_(*parts.energy),
+        space_(*parts.noise_space),
+        reconstruct_(reconstruct_for(parts)),
+        like_(parts.data_example) {}
 
   Loss operator()(const Batch& batch, Rng& rng) const override {
     Tensor x;
@@ -44,7 +61,7 @@ class ByDraws : public Objective {
       x = generator_draws(space_, options_.draws, options_.negatives == "generator" ? options_.image : "sample", rng,
                           like_);
     }
-    const Tensor data_energy = energy_.energy(batch.x), model_energy = energy_.energy(x);
+    const Tensor data_energy = energy_.energy(positives(reconstruct_, batch.x, rng)), model_energy = energy_.energy(x);
     if (options_.negatives == "generator") {
       const Tensor plain = data_energy.mean() - model_energy.mean();
       return finish(options_, energy_, plain, data_energy, model_energy, {{"energy_gap", plain.detach()}});
@@ -60,6 +77,7 @@ class ByDraws : public Objective {
   NoiseSpaceDivergenceOptions options_;
   const Energy& energy_;
   const NoiseSpace& space_;
+  Reconstruct reconstruct_;
   Tensor like_;
 };
 
@@ -85,6 +103,7 @@ class ByChains : public Objective {
       : options_(options),
         energy_(*parts.energy),
         space_(*parts.noise_space),
+        reconstruct_(reconstruct_for(parts)),
         like_(parts.data_example),
         state_(std::make_unique<State>(State{std::move(kernel), 0, nullptr})) {
     const std::int64_t kept = options_.keep == "all" ? space_.size() : space_.latent_size();
@@ -119,7 +138,8 @@ class ByChains : public Objective {
       const Tensor cold = coldest(*now.kernel, last.x).contiguous();
       negative = options_.image == "mean" ? space_.means(cold) : space_.points(cold);
     }
-    const Tensor data_energy = energy_.energy(batch.x), model_energy = energy_.energy(negative);
+    const Tensor data_energy = energy_.energy(positives(reconstruct_, batch.x, rng)),
+                 model_energy = energy_.energy(negative);
     const Tensor gap = data_energy.mean() - model_energy.mean();
     NamedTensors more = {{"energy_gap", gap.detach()}};
     if (last.accepted.defined()) {
@@ -164,6 +184,7 @@ class ByChains : public Objective {
   NoiseSpaceDivergenceOptions options_;
   const Energy& energy_;
   const NoiseSpace& space_;
+  Reconstruct reconstruct_;
   Tensor like_;
   std::unique_ptr<State> state_;
 };

@@ -7,6 +7,9 @@
 // biased by O(1/N) and the negative log-likelihood of h up to that of p. Unweighted draws (negatives = "generator") make E a
 // critic that tells data from draws, with generator_energy, mean E(x(ε)), as the loss of the generator: a Wasserstein network
 // whose critic is held by the penalties (sheet 9.3), and, beside negatives by chains, what moves p towards h (sheet 9.4).
+//
+// Of a noise space whose points are means the data are seen as their reconstructions, E[x | z] with z from the encoder: then
+// this is the gradient of the evidence bound E_q(z | x)[log p(x, z) / q(z | x) - E(E[x | z])] - log Z.
 #pragma once
 
 #include <gibbsite/objective/objective.h>

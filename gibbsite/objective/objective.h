@@ -82,6 +82,8 @@ struct ObjectiveParts {
   LatentParts latent;
   HierarchicalVae* generator = nullptr;
   const NoiseSpace* noise_space = nullptr;  ///< of a frozen auto-encoder whose law the energy corrects
+  /// What `noise_space` makes of points, [B, *event], by draws of the auto-encoder's posterior.
+  std::function<Tensor(const Tensor& x, const Rng& rng)> reconstruct;
   /// Draws of an auto-encoder that chains on x may start from; empty where there is none.
   std::function<Tensor(std::int64_t rows, Rng& rng)> starts;
   std::shared_ptr<const Manifold> manifold;  ///< where x lives; null for Euclidean space

@@ -231,6 +231,10 @@ PhaseParts build_phase(const Config& recipe, const Config& table, const std::str
   ObjectiveParts objective_parts = parts.objective_parts();
   objective_parts.manifold = parts.manifold;
   objective_parts.noise_space = parts.vae.space.get();
+  if (parts.vae.space)
+    objective_parts.reconstruct = [&vae = parts.vae](const Tensor& x, const Rng& rng) {
+      return vae.reconstruct(x, rng);
+    };
   if (parts.vae.starts)
     objective_parts.starts = [&vae = parts.vae, like = parts.like()](std::int64_t rows, Rng& rng) {
       return vae.draws(rows, rng, like);

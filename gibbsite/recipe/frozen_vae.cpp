@@ -44,9 +44,15 @@ class BatchNormStatistics {
 
 }  // namespace
 
-Tensor FrozenVae::encode(const Tensor& x, const Rng& rng) const {
+Tensor FrozenVae::encode(const Tensor& x, const Rng& rng) const { return state_of(x, rng.at_step(0)); }
+
+Tensor FrozenVae::reconstruct(const Tensor& x, const Rng& rng) const {
   const torch::NoGradGuard no_graph;
-  Rng draws = rng.at_step(0);
+  return space->points(state_of(x, rng));
+}
+
+Tensor FrozenVae::state_of(const Tensor& x, Rng draws) const {
+  const torch::NoGradGuard no_graph;
   if (hierarchy) return space->encode(x, hierarchy->evidence(x, draws).z);
   return space->encode(x, {parts->encoder->sample(x, 1, draws).select(0, 0)});
 }

@@ -58,12 +58,17 @@ struct FrozenVae {
 
   /// The state that makes x ([B, *event], model units) with a draw of the posterior: [B, space->size()].
   Tensor encode(const Tensor& x, const Rng& rng) const;
+  /// What the energy sees of such a state; `rng` is at the step and row of x.
+  Tensor reconstruct(const Tensor& x, const Rng& rng) const;
   /// First states of n chains.
   Tensor start(std::int64_t n, const Rng& rng) const;
   /// The end of a chain as a point in model units.
   Tensor point(const Tensor& state) const;
   /// n draws of the auto-encoder in model units.
   Tensor draws(std::int64_t n, Rng& rng, const Tensor& like) const;
+
+ private:
+  Tensor state_of(const Tensor& x, Rng draws) const;
 };
 
 /// The auto-encoder of recipe's [vae] for `parts`, whose data and model are there; the table with defaults goes to its resolved

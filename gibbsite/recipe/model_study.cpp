@@ -13,6 +13,7 @@
 #include <cmath>
 #include <ctime>
 #include <filesystem>
+#include <iterator>
 
 namespace gibbsite {
 
@@ -132,14 +133,24 @@ ModelStudy::Trained ModelStudy::train(const StudyModel& model, double share, con
     const CpuTime time(request.out);
     train_or_resume(request, ports_);
   }
-  return load(request.out);
+  return load(model, request.out);
 }
 
-ModelStudy::Trained ModelStudy::load(const std::string& run) const {
+std::vector<std::string> ModelStudy::sampling_settings(const StudyModel& model) const {
+  std::vector<std::string> chosen;
+  if (!serves(model))
+    std::copy_if(set_.begin(), set_.end(), std::back_inserter(chosen), [](const std::string& assignment) {
+      return assignment.rfind("sample.", 0) == 0 || assignment.rfind("sampler.", 0) == 0;
+    });
+  return chosen;
+}
+
+ModelStudy::Trained ModelStudy::load(const StudyModel& model, const std::string& run) const {
   Trained trained;
   trained.run = run;
   trained.cpu_seconds = cpu_seconds_of(run);
-  trained.parts = load_run(RunDirectory::open(run), {}, true, context_.path, *ports_.logger, &trained.step);
+  trained.parts =
+      load_run(RunDirectory::open(run), sampling_settings(model), true, context_.path, *ports_.logger, &trained.step);
   trained.parts.freeze();
   return trained;
 }

@@ -68,8 +68,8 @@ class ModelStudy {
   /// has settings `set` of its own.
   Trained train(const StudyModel& model, double share = 1, const std::string& variant = "",
                 const std::vector<std::string>& set = {}) const;
-  /// A run as it is.
-  Trained load(const std::string& run) const;
+  /// A run of this model as it is, sampled by the settings asked for.
+  Trained load(const StudyModel& model, const std::string& run) const;
   /// Directory of a model's run.
   std::string run_of(const StudyModel& model, const std::string& variant = "") const;
   Row row(const std::string& method, const char* metric, const Estimate& estimate, const char* unit = "1") const;
@@ -100,6 +100,8 @@ class ModelStudy {
 
   // Whether settings of recipes are meant for others than this one, which is only what they are based on.
   bool serves(const StudyModel& model) const;
+  // Those asked for that a finished run can follow.
+  std::vector<std::string> sampling_settings(const StudyModel& model) const;
 };
 
 }  // namespace gibbsite

@@ -1,10 +1,12 @@
 #include <fmt/format.h>
+#include <gibbsite/core/digest.h>
 #include <gibbsite/data/npy.h>
 #include <gibbsite/metric/classification.h>
 #include <gibbsite/metric/frechet.h>
 #include <gibbsite/recipe/sample.h>
 #include <gibbsite/recipe/sample_judge.h>
 #include <gibbsite/recipe/train.h>
+#include <gibbsite/recipe/write.h>
 #include <torch/types.h>
 
 #include <algorithm>
@@ -31,6 +33,15 @@ Row row_of(const Parts& parts, const std::string& method, const char* metric, co
   row.unit = "1";
   row.settings["samples"] = static_cast<double>(x.size(0));
   return row;
+}
+
+// Names what samples of a run depend on beside its weights.
+std::string sampling_digest(const Parts& parts) {
+  std::string text, name;
+  for (const char* table : {"sample", "sampler"})
+    if (const Config* settings = parts.resolved.find(table)) text += write_toml(*settings) + '\n';
+  for (const char byte : sha256(text).substr(0, 4)) name += fmt::format("{:02x}", static_cast<unsigned char>(byte));
+  return name;
 }
 
 }  // namespace
@@ -101,10 +112,12 @@ Row SampleJudge::floor(const Parts& parts, std::int64_t n) {
 
 Tensor SampleJudge::samples(const Parts& parts, const std::string& run, std::int64_t step, std::int64_t n) const {
   fs::create_directories(run + "/samples");
+  const std::string sampling = sampling_digest(parts);
   std::vector<Tensor> chunks;
   for (std::int64_t first = 0; first < n; first += settings_.chains_per_file) {
     const std::int64_t count = std::min(settings_.chains_per_file, n - first);
-    const std::string file = fmt::format("{}/samples/step-{}-chains-{}-{}.npy", run, step, first, first + count);
+    const std::string file =
+        fmt::format("{}/samples/step-{}-{}-chains-{}-{}.npy", run, step, sampling, first, first + count);
     if (!fs::exists(file)) {
       const Drawn drawn = draw(parts, count, parts.rng("sample").at_row(first), ports_);
       write_npy(file, parts.transforms.pipeline.inverse(drawn.x).detach().cpu());

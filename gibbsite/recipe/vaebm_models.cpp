@@ -21,9 +21,10 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr std::int64_t kRounds = 6;             // each twice as long as all before
-constexpr std::int64_t kJudged = 1000;          // samples that a round is judged by
-constexpr std::int64_t kReference = 9000;       // training images that they are compared with
+constexpr std::int64_t kRounds = 6;        // each twice as long as all before
+constexpr std::int64_t kJudged = 1000;     // samples that a round is judged by
+constexpr std::int64_t kReference = 9000;  // training images that they are compared with
+constexpr std::int64_t kReconstructedAtOnce = 500;
 constexpr std::int64_t kDecodedAtOnce = 20000;  // of a decoder
 
 // What a run is loaded from.
@@ -44,7 +45,7 @@ void copy_run(const std::string& from, const std::string& to) {
 
 std::vector<StudyModel> vaebm_models(const std::string& data) {
   const std::string recipe = "vaebm/mnist";
-  const std::string own = data == "stacked-mnist" || data == "fashion-mnist" ? "vaebm/" + data : recipe;
+  const std::string own = data == "fashion-mnist" ? "vaebm/" + data : recipe;
   static const std::vector<std::string> small_energy = {"model.stem=4", "model.blocks=[4,8]", "model.halve=[1,2]",
                                                         "model.initial_rows=8"};
   static const std::vector<std::string> small_chains = [] {
@@ -69,9 +70,15 @@ std::vector<StudyModel> vaebm_models(const std::string& data) {
             {"vaebm-fresh", "vaebm/cifar10", energy, 800, "chain", small_chains, "vae"},
             {"vaebm-square", "vaebm/cifar10", energy, 120, "chain", small_chains, "vae", square, /*rounds=*/false}};
   }
+  if (data == "stacked-mnist") {
+    static const std::vector<std::string> coder = {"encoder.hidden=[8]", "decoder.hidden=[8]", "latent.size=4"},
+                                          energy = {"model.hidden=[8]"};
+    return {{"vae", "vaebm/stacked-mnist-vae", {}, 16000, "", coder, ""},
+            {"vaebm", "vaebm/stacked-mnist", {}, 4000, "chain", energy, "vae"}};
+  }
   return {
       {"vae", own + "-vae", {}, 6000, "", small_coder, ""},
-      {"vaebm", own, {}, data == "stacked-mnist" ? 800.0 : 400.0, "chain", small_chains, "vae"},
+      {"vaebm", own, {}, 400, "chain", small_chains, "vae"},
       {"vaebm-fresh", own, {}, 400, "chain", small_chains, "vae", {"objective.probability=0"}},
       {"vaebm-square", own, {}, 120, "chain", small_chains, "vae", square, /*rounds=*/false},
       // As many updates as vaebm; without chains four times as many take its time.
@@ -144,12 +151,28 @@ VaebmStudy::Trained VaebmStudy::chosen(const StudyModel& model) {
       break;
     }
   }
-  return load(best);
+  return load(model, best);
 }
 
 Tensor VaebmStudy::samples(const Trained& trained, std::int64_t n) {
   const std::int64_t first = trained.parts.energy ? judged() : 0;
   return judge().samples(trained.parts, trained.run, trained.step, first + n).narrow(0, first, n);
+}
+
+Tensor VaebmStudy::reconstructions(const Trained& vae, const Tensor& x) const {
+  const torch::NoGradGuard no_graph;
+  const Parts& parts = vae.parts;
+  const Rng rng = parts.rng("reconstruction");
+  std::vector<Tensor> all;
+  for (std::int64_t first = 0; first < x.size(0); first += kReconstructedAtOnce) {
+    const Tensor images = x.narrow(0, first, std::min(kReconstructedAtOnce, x.size(0) - first));
+    const Tensor v = parts.transforms.pipeline.forward(images).to(parts.like().options());
+    Rng own = rng.at_row(first);
+    const Tensor mean = parts.generator ? parts.generator->evidence(v, own).mean
+                                        : parts.decoder->mean(parts.encoder->sample(v, 1, own).select(0, 0));
+    all.push_back(parts.transforms.pipeline.inverse(mean).cpu());
+  }
+  return torch::cat(all);
 }
 
 Tensor VaebmStudy::log_density(const Trained& trained, const Tensor& x, std::int64_t codes) const {
@@ -159,7 +182,8 @@ Tensor VaebmStudy::log_density(const Trained& trained, const Tensor& x, std::int
   const Tensor bound = importance_bound(vae, v, codes, vae.rng("bound"), ports());
   if (!parts.vae.space) return bound;
   const EnergyFn energy = [&parts](const Tensor& y) { return parts.energy->energy(y); };
-  return bound - energies(energy, v, 500);
+  const Tensor seen = parts.vae.space->of_means() ? parts.vae.reconstruct(v, parts.rng("reconstruction")) : v;
+  return bound - energies(energy, seen, 500);
 }
 
 Tensor importance_bound(const Parts& vae, const Tensor& x, std::int64_t codes, const Rng& rng, const Ports& ports) {

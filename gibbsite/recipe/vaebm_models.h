@@ -27,6 +27,8 @@ class VaebmStudy : public ModelStudy {
   Trained chosen(const StudyModel& model);
   /// Draws that no round was judged by, [n, *event] in original units.
   Tensor samples(const Trained& trained, std::int64_t n);
+  /// Means of x at draws of an auto-encoder's posterior, in original units as x is: [N, *event].
+  Tensor reconstructions(const Trained& vae, const Tensor& x) const;
   /// log p - E without its constant, p the auto-encoder's bound by so many codes: [N, *event] in original units -> [N].
   Tensor log_density(const Trained& trained, const Tensor& x, std::int64_t codes) const;
 

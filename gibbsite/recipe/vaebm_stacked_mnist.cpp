@@ -48,6 +48,9 @@ class StackedMnist {
     const VaebmStudy::Trained trained = study_.chosen(model);
     const Parts& parts = trained.parts;
     if (!study_.context().measured("data", study_.dataset(), "modes")) judge_data(parts);
+    if (model.base.empty())
+      report(study_.row("reconstruction", "modes", {}), parts,
+             study_.reconstructions(trained, study_.rows(parts.data->splits.train, settings_.samples).x));
     const Tensor x = study_.samples(trained, settings_.samples);
     study_.picture(parts, x.narrow(0, 0, std::min(kShown, x.size(0))),
                    fmt::format("{}/{}-samples.png", study_.context().directory, model.slug), model.slug + ": samples");

@@ -215,6 +215,39 @@ TEST(NoiseSpace, PackUnpackAndEncodeAreInverse) {
   EXPECT_THROW(space.pack({{state.narrow(1, 0, 1)}, state.narrow(1, 2, 1)}), WorkError);
 }
 
+// With energies of the mean a state is z alone, and the law of a linear-Gaussian model is N((I + Wᵀ S W)⁻¹ Wᵀ S (c - offset), ·).
+TEST(NoiseSpace, EnergyOfMeansLeavesTheNoiseOfXAlone) {
+  const LinearProblem problem;
+  NoiseSpaceOptions options;
+  options.points = "mean";
+  const NoiseSpace space(problem.generator, options);
+  EXPECT_TRUE(space.of_means());
+  EXPECT_FALSE(problem.space.of_means());
+  ASSERT_EQ(space.size(), 2);
+  const Tensor& weight = problem.generator.weight;
+  const Tensor precision = torch::eye(2, kFloat64) + weight.t().mm(problem.stiffness).mm(weight);
+  const Tensor mean =
+      precision.inverse().mv(weight.t().mv(problem.stiffness.mv(problem.centre - problem.generator.offset)));
+  const Target target = space.target([&problem](const Tensor& x) {
+    const Tensor d = x - problem.centre;
+    return 0.5 * (d.mm(problem.stiffness) * d).sum(1);
+  });
+  HmcOptions hmc;
+  hmc.leapfrog_steps = 6;
+  ChainOptions chain;
+  chain.burn_in = 60;
+  chain.adapt = true;
+  chain.steps = 20;
+  const Tensor start = Rng(3, "start").normal({4000, 2}, torch::kDouble);
+  const Tensor last = run_chain(std::make_shared<Hmc>(hmc), target, start, Rng(4, "chain"), chain).last.x;
+  expect_moments(last, mean, precision.inverse(), "hmc");
+  EXPECT_TRUE(torch::equal(space.points(last), space.means(last)));
+  EXPECT_TRUE(torch::equal(space.encode(space.points(last), {last}), last));
+  EXPECT_TRUE(torch::equal(space.pack(space.unpack(last)), last));
+  options.potential = "published";
+  EXPECT_THROW(NoiseSpace(problem.generator, options), RequestError);
+}
+
 // A step η of the noise of x is one of σ² η of x, with the same normal numbers (VAEBM, appendix B.1).
 TEST(NoiseSpace, StepsOfNoiseAreStepsOfTheCoordinateScaledByItsVariance) {
   const double mu = 0.7, sigma = 0.4, eta = 0.05;

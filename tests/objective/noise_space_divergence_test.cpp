@@ -214,6 +214,47 @@ TEST(NoiseSpaceDivergence, DrawsOfTheGeneratorAreTakenAsTheyAre) {
   }
 }
 
+// Energies of the mean see data as the posterior's draws make them: of z | x ~ N(a x / v, d² / v) with v = a² + d² the derivative
+// in k of the evidence bound is E ‖a z‖²/2 under these less that under p(z) exp(-k ‖a z‖²/2).
+TEST(NoiseSpaceDivergence, EnergyOfMeansSeesReconstructions) {
+  constexpr double kStiffness = 1.5, kSpread = kDeviation * kDeviation / kVariance;
+  const auto energy = make_energy("quadratic", {2}, Config::table({{"stiffness", Config(kStiffness)}}));
+  const Line generator;
+  NoiseSpaceOptions of_means;
+  of_means.points = "mean";
+  const NoiseSpace space(generator, of_means);
+  Batch batch;
+  batch.x = Rng(1, "data").normal({2000, 2}, at::kDouble) * 1.3;
+  ObjectiveParts parts;
+  parts.energy = energy.get();
+  parts.noise_space = &space;
+  parts.data_example = batch.x.narrow(0, 0, 1);
+  parts.kernel = [] {
+    return find_entry(kernel_table(), "sampler", "mala", "").make(Config::table({{"step_size", Config(0.8)}}));
+  };
+  const auto make = [&] {
+    return find_entry(objective_table(), "objective", "vaebm", "").make(chain_options(), parts);
+  };
+  EXPECT_THROW(make(), RequestError);
+  parts.reconstruct = [](const Tensor& x, const Rng& rng) {
+    Rng draws = rng;
+    return kSlope * (kSlope / kVariance * x + std::sqrt(kSpread) * draws.normal(x.sizes(), x));
+  };
+  const auto objective = make();
+  const double positive =
+      kSlope * kSlope * (std::pow(kSlope / kVariance, 2) * batch.x.square().sum(1).mean().item<double>() / 2 + kSpread);
+  const double negative = kSlope * kSlope / (1 + kStiffness * kSlope * kSlope);
+  const int warm_up = 15, repeats = 8;
+  double sum = 0;
+  for (int step = 0; step < warm_up + repeats; ++step) {
+    Rng rng = Rng(2, "vaebm").at_step(step);
+    const double gradient =
+        torch::autograd::grad({(*objective)(batch, rng).backward}, energy->module().parameters())[0].item<double>();
+    if (step >= warm_up) sum += gradient;
+  }
+  EXPECT_NEAR(sum / repeats, positive - negative, 4 * (positive + negative) / std::sqrt(2000.0));
+}
+
 // x = a z + d ε: mean k ‖x‖²/2 = k (a² + d²) in two dimensions.
 class Slope : public Generator {
  public:

@@ -148,6 +148,32 @@ TEST_F(RecipesWithAFrozenVae, TrainTheEnergyAloneAndSampleInNoiseSpace) {
               4 * std::hypot(judged.rows[0].standard_error, judged.rows[1].standard_error));
 }
 
+TEST_F(RecipesWithAFrozenVae, SeeMeansWhereAsked) {
+  train("vae", "vae");
+  const std::string run = train("energy", "energy", {vae_run("vae"), "vae.points=mean"});
+  const Parts parts = load_run(RunDirectory::open(run), {}, true, DataPath(), *Ports().logger);
+  EXPECT_EQ(parts.vae.space->size(), 2);
+  const Tensor x = parts.data->splits.test.x.narrow(0, 0, 5).to(parts.dtype);
+  const Rng rng = Rng(1, "posterior").at_step(3);
+  const Tensor seen = parts.vae.reconstruct(x, rng);
+  EXPECT_EQ(seen.sizes(), x.sizes());
+  EXPECT_TRUE(torch::allclose(parts.vae.reconstruct(x.narrow(0, 2, 3), rng.at_row(2)), seen.narrow(0, 2, 3)));
+  EXPECT_FALSE(torch::allclose(parts.vae.reconstruct(x, Rng(1, "posterior").at_step(4)), seen));
+  EXPECT_TRUE(torch::equal(parts.vae.space->points(parts.vae.encode(x, Rng(1, "posterior"))),
+                           parts.vae.reconstruct(x, Rng(1, "posterior").at_step(0))));
+  SampleRequest sample;
+  sample.run = run;
+  sample.n = 7;
+  EXPECT_EQ(sample_run(sample, Ports()).x.sizes(), (Shape{7, 2}));
+  EvaluateRequest evaluate;
+  evaluate.run = run;
+  evaluate.metrics = {"noise_space_log_z"};
+  const Result judged = evaluate_run(evaluate, Ports());
+  ASSERT_EQ(judged.rows.size(), 2U);
+  EXPECT_NEAR(judged.rows[0].value, judged.rows[1].value,
+              4 * std::hypot(judged.rows[0].standard_error, judged.rows[1].standard_error));
+}
+
 TEST_F(RecipesWithAFrozenVae, TrainTheDecoderFurtherWhereAsked) {
   train("vae", "vae");
   const Parts before = load_run(RunDirectory::open(file("vae")), {}, false, DataPath(), *Ports().logger);
