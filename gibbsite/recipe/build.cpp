@@ -232,11 +232,11 @@ PhaseParts build_phase(const Config& recipe, const Config& table, const std::str
   objective_parts.manifold = parts.manifold;
   objective_parts.noise_space = parts.vae.space.get();
   if (parts.vae.space)
-    objective_parts.reconstruct = [&vae = parts.vae](const Tensor& x, const Rng& rng) {
+    objective_parts.reconstruct = [vae = parts.vae](const Tensor& x, const Rng& rng) {
       return vae.reconstruct(x, rng);
     };
   if (parts.vae.starts)
-    objective_parts.starts = [&vae = parts.vae, like = parts.like()](std::int64_t rows, Rng& rng) {
+    objective_parts.starts = [vae = parts.vae, like = parts.like()](std::int64_t rows, Rng& rng) {
       return vae.draws(rows, rng, like);
     };
   objective_parts.kernel = [&]() -> std::shared_ptr<const Kernel> {
@@ -364,6 +364,14 @@ Parts build_parts(const Config& recipe, const DataPath& path) {
 
 Config run_recipe(const RunDirectory& run, const std::vector<std::string>& overrides) {
   Config recipe = run.recipe();
+  // Another kernel starts from its own defaults.
+  for (const std::string& assignment : overrides) {
+    const std::string name = "sampler.name=";
+    if (assignment.rfind(name, 0) != 0 || !recipe.contains("sampler")) continue;
+    const Config* known = recipe.at_table("sampler").find("name");
+    if (!known || known->string() != parse_value(assignment.substr(name.size()), "--set sampler.name").string())
+      recipe.erase("sampler");
+  }
   for (const std::string& assignment : overrides) {
     const std::string key = assignment.substr(0, assignment.find('=')), table = key.substr(0, key.find('.'));
     static const std::set<std::string> tables = {"sample", "sampler", "evaluate", "device"},
@@ -372,8 +380,6 @@ Config run_recipe(const RunDirectory& run, const std::vector<std::string>& overr
     if (tables.count(table) == 0 && keys.count(key) == 0)
       throw RequestError("--set", fmt::format("'{}' cannot change once a run is trained", table),
                          fmt::format("only {}, {} can", fmt::join(tables, ", "), fmt::join(keys, ", ")));
-    // Another kernel starts from its own defaults.
-    if (assignment.rfind("sampler.name=", 0) == 0) recipe.erase("sampler");
     apply_override(recipe, assignment);
   }
   return recipe;

@@ -27,7 +27,8 @@ struct VaeOptions : NoiseSpaceOptions {
     o.option("role", role,
              "product: the energy corrects its law; start: chains on x start at its draws, and the energy stands alone",
              {"product", "start"});
-    o.option("samples", samples, "what the ends of chains are given out as: x(ε), or the means E[x | z]",
+    o.option("samples", samples,
+             "what the ends of chains are given out as: points, or the means E[x | z] (not clamped)",
              {"sample", "mean"});
     o.option("start", start,
              "first states of chains that sample: noise of the prior, or that of its images as the encoder sees them",
@@ -56,7 +57,8 @@ struct FrozenVae {
   std::shared_ptr<const NoiseSpace> space;     ///< of the role `product`
   std::shared_ptr<const NoiseSpace> starts;    ///< of the role `start`
 
-  /// The state that makes x ([B, *event], model units) with a draw of the posterior: [B, space->size()].
+  /// The state that makes x ([B, *event], model units) with a draw of the posterior, or E[x | z] where points are means:
+  /// [B, space->size()].
   Tensor encode(const Tensor& x, const Rng& rng) const;
   /// What the energy sees of such a state; `rng` is at the step and row of x.
   Tensor reconstruct(const Tensor& x, const Rng& rng) const;

@@ -14,6 +14,7 @@
 #include <ctime>
 #include <filesystem>
 #include <iterator>
+#include <set>
 
 namespace gibbsite {
 
@@ -140,7 +141,9 @@ std::vector<std::string> ModelStudy::sampling_settings(const StudyModel& model) 
   std::vector<std::string> chosen;
   if (!serves(model))
     std::copy_if(set_.begin(), set_.end(), std::back_inserter(chosen), [](const std::string& assignment) {
-      return assignment.rfind("sample.", 0) == 0 || assignment.rfind("sampler.", 0) == 0;
+      const std::string key = assignment.substr(0, assignment.find('=')), table = key.substr(0, key.find('.'));
+      static const std::set<std::string> keys = {"vae.samples", "vae.start", "vae.temperature", "vae.readjust"};
+      return table == "sample" || table == "sampler" || keys.count(key) > 0;
     });
   return chosen;
 }

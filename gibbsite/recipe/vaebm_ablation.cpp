@@ -96,6 +96,8 @@ class Ablation {
     const StudyModel& model = study_.model("vaebm");
     const VaebmStudy::Trained trained = study_.chosen(model);
     const Parts& parts = trained.parts;
+    if (parts.vae.space->of_means())
+      throw RequestError("vae.points", "chains in the space of (x, z) need an energy of x", "points = \"sample\"");
     const JointSpace space(parts);
     for (const double step_size : settings_.step_sizes) {
       const std::vector<Row> known = rows_of_seed(study_.context(), kJoint, "frechet_classifier");

@@ -45,7 +45,8 @@ void copy_run(const std::string& from, const std::string& to) {
 
 std::vector<StudyModel> vaebm_models(const std::string& data) {
   const std::string recipe = "vaebm/mnist";
-  const std::string own = data == "fashion-mnist" ? "vaebm/" + data : recipe;
+  const bool stacked = data == "stacked-mnist";
+  const std::string own = stacked || data == "fashion-mnist" ? "vaebm/" + data : recipe;
   static const std::vector<std::string> small_energy = {"model.stem=4", "model.blocks=[4,8]", "model.halve=[1,2]",
                                                         "model.initial_rows=8"};
   static const std::vector<std::string> small_chains = [] {
@@ -70,16 +71,17 @@ std::vector<StudyModel> vaebm_models(const std::string& data) {
             {"vaebm-fresh", "vaebm/cifar10", energy, 800, "chain", small_chains, "vae"},
             {"vaebm-square", "vaebm/cifar10", energy, 120, "chain", small_chains, "vae", square, /*rounds=*/false}};
   }
-  if (data == "stacked-mnist") {
-    static const std::vector<std::string> coder = {"encoder.hidden=[8]", "decoder.hidden=[8]", "latent.size=4"},
-                                          energy = {"model.hidden=[8]"};
-    return {{"vae", "vaebm/stacked-mnist-vae", {}, 16000, "", coder, ""},
-            {"vaebm", "vaebm/stacked-mnist", {}, 4000, "chain", energy, "vae"}};
-  }
+  // Stacked digits have perceptrons.
+  static const std::vector<std::string> small_perceptrons = {"encoder.hidden=[8]", "decoder.hidden=[8]",
+                                                             "latent.size=4"},
+                                        small_perceptron = {"model.hidden=[8]"};
+  const std::vector<std::string>&coder = stacked ? small_perceptrons : small_coder,
+        &energy = stacked ? small_perceptron : small_chains;
+  const double updates = stacked ? 4000 : 400;
   return {
-      {"vae", own + "-vae", {}, 6000, "", small_coder, ""},
-      {"vaebm", own, {}, 400, "chain", small_chains, "vae"},
-      {"vaebm-fresh", own, {}, 400, "chain", small_chains, "vae", {"objective.probability=0"}},
+      {"vae", own + "-vae", {}, stacked ? 16000.0 : 6000.0, "", coder, ""},
+      {"vaebm", own, {}, updates, "chain", energy, "vae"},
+      {"vaebm-fresh", own, {}, updates, "chain", energy, "vae", {"objective.probability=0"}},
       {"vaebm-square", own, {}, 120, "chain", small_chains, "vae", square, /*rounds=*/false},
       // As many updates as vaebm; without chains four times as many take its time.
       {"ebm", recipe + "-ebm", {}, 400, "pcd", small_chains, ""},
@@ -177,13 +179,15 @@ Tensor VaebmStudy::reconstructions(const Trained& vae, const Tensor& x) const {
 
 Tensor VaebmStudy::log_density(const Trained& trained, const Tensor& x, std::int64_t codes) const {
   const Parts& parts = trained.parts;
+  if (parts.vae.space && parts.vae.space->of_means())
+    throw RequestError("vae.points", "an energy of means is none of x, whose density log p - E is",
+                       "points = \"sample\"");
   const Parts& vae = parts.vae.parts ? *parts.vae.parts : parts;
   const Tensor v = parts.transforms.pipeline.forward(x).to(parts.like().options());
   const Tensor bound = importance_bound(vae, v, codes, vae.rng("bound"), ports());
   if (!parts.vae.space) return bound;
   const EnergyFn energy = [&parts](const Tensor& y) { return parts.energy->energy(y); };
-  const Tensor seen = parts.vae.space->of_means() ? parts.vae.reconstruct(v, parts.rng("reconstruction")) : v;
-  return bound - energies(energy, seen, 500);
+  return bound - energies(energy, v, 500);
 }
 
 Tensor importance_bound(const Parts& vae, const Tensor& x, std::int64_t codes, const Rng& rng, const Ports& ports) {

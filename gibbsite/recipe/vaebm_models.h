@@ -30,6 +30,7 @@ class VaebmStudy : public ModelStudy {
   /// Means of x at draws of an auto-encoder's posterior, in original units as x is: [N, *event].
   Tensor reconstructions(const Trained& vae, const Tensor& x) const;
   /// log p - E without its constant, p the auto-encoder's bound by so many codes: [N, *event] in original units -> [N].
+  /// Throws RequestError for energies of means.
   Tensor log_density(const Trained& trained, const Tensor& x, std::int64_t codes) const;
 
  private:

@@ -40,12 +40,12 @@ json.dump(result, open(path, "w"))' "$out/result.json"
   expect "vaebm/images: all rows after its rounds" [ "$(row_keys "$out/result.json")" = "$whole" ]
 
   # Models that are there are sampled as asked, not as they were before.
-  files() { find "$out" -path "*$1*/samples/*.npy" | sort; }
-  before=$(files vaebm) before_vae=$(files vae-)
+  files() { (cd "$out" && find . -path "*/$1-*/samples/*.npy" | sort); }
+  before=$(files vaebm) before_vae=$(files vae)
   expect_success "vaebm/images, other chains" "$gibbsite" reproduce vaebm/images --scale smoke --out "$work/longer" \
     --set "vaebm.models=$out" --set "vaebm.classifier=$out/classifier" --set sample.steps=7
   expect "samples of longer chains beside the others" [ "$(files vaebm | wc -l)" -gt "$(wc -l <<<"$before")" ]
-  expect "draws of the auto-encoder as they were" [ "$(files vae-)" = "$before_vae" ]
+  expect "draws of the auto-encoder as they were" [ "$(files vae)" = "$before_vae" ]
 else
   echo "skipped the rounds of vaebm/images: no data"
 fi
