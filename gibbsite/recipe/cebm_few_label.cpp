@@ -3,6 +3,7 @@
 #include <gibbsite/metric/linear_probe.h>
 #include <gibbsite/recipe/cebm_few_label.h>
 #include <gibbsite/recipe/cebm_models.h>
+#include <gibbsite/recipe/step_cost.h>
 #include <torch/types.h>
 
 #include <map>
@@ -10,6 +11,7 @@
 namespace gibbsite {
 namespace {
 
+const char *const kOnTest = "accuracy", *const kOnValidation = "validation_accuracy";
 const std::int64_t kLabels[] = {1, 10, 100};
 const double kShares[] = {0.1, 0.3, 1};
 
@@ -39,13 +41,25 @@ const std::map<std::string, std::map<std::string, Published>>& published() {
   return all;
 }
 
+struct FewLabelOptions {
+  std::string rows = "test";
+  void declare(OptionVisitor& o) {
+    o.option(
+        "rows", rows,
+        "rows whose classes are told; validation: a sixth of the training rows (data.validation), which then no model "
+        "sees, to choose settings by (validation_accuracy)",
+        {"test", "validation"});
+  }
+};
+
 struct Codes {
-  LabelledCodes train, test;
+  LabelledCodes train, judged;
 };
 
 Codes standardised(const Codes& raw) {
   const Tensor mean = raw.train.code.mean(0), deviation = raw.train.code.std(0).clamp_min(1e-9);
-  return {{(raw.train.code - mean) / deviation, raw.train.label}, {(raw.test.code - mean) / deviation, raw.test.label}};
+  return {{(raw.train.code - mean) / deviation, raw.train.label},
+          {(raw.judged.code - mean) / deviation, raw.judged.label}};
 }
 
 std::optional<double> published_at(const Row& row, int column) {
@@ -69,7 +83,7 @@ double measure(CebmStudy& study, const Row& like, const Codes& raw, bool all, st
       row.standard_error = found.standard_error;
       row.settings["features"] = std::string(scaled ? "standardised" : "raw");
       row.settings["labels"] = labels;
-      if (!scaled) row.published = published_at(row, column);
+      if (!scaled && row.metric == kOnTest) row.published = published_at(row, column);
       if (!scaled) line += fmt::format("  {}", format_estimate(found.value, found.standard_error));
       rows.push_back(row);
     };
@@ -77,7 +91,7 @@ double measure(CebmStudy& study, const Row& like, const Codes& raw, bool all, st
     for (const std::int64_t labels : kLabels) {
       // Smoke has few rows of a class.
       if (2 * labels * kImageClasses <= raw.train.label.size(0)) {
-        const Estimate found = few_label_accuracy(codes.train, codes.test, labels);
+        const Estimate found = few_label_accuracy(codes.train, codes.judged, labels);
         if (!scaled && labels == 10) shown = found.value;
         add(found, static_cast<double>(labels), column);
       }
@@ -85,7 +99,7 @@ double measure(CebmStudy& study, const Row& like, const Codes& raw, bool all, st
     }
     if (!all) continue;
     const LinearProbe probe = fit_linear_probe(codes.train.code, codes.train.label, kImageClasses);
-    add(accuracy(probe.scores(codes.test.code), codes.test.label), std::string("all"), column);
+    add(accuracy(probe.scores(codes.judged.code), codes.judged.label), std::string("all"), column);
   }
   study.say(line);
   return shown;
@@ -94,9 +108,13 @@ double measure(CebmStudy& study, const Row& like, const Codes& raw, bool all, st
 }  // namespace
 
 ExperimentOutcome reproduce_few_label(const ExperimentContext& context, const Ports& ports) {
+  ExperimentContext own = context;
+  const bool test = take_experiment_options(own.set, FewLabelOptions{}).rows == "test";
+  if (!test) own.set.insert(own.set.begin(), "data.validation=0.16666667");
+  const char* metric = test ? kOnTest : kOnValidation;
   std::vector<std::string> slugs;
   for (const CebmModel& model : cebm_models()) slugs.push_back(model.slug);
-  CebmStudy study(context, ports, "mnist", slugs, "accuracy");
+  CebmStudy study(own, ports, "mnist", slugs, metric);
   CurvePlot curves;
   curves.title = "Accuracy with ten labels per class";
   curves.x_label = "CPU seconds of training";
@@ -109,17 +127,20 @@ ExperimentOutcome reproduce_few_label(const ExperimentContext& context, const Po
     for (const double share : kShares) {
       if (share < 1 && context.scale != "desk") continue;
       const CebmStudy::Trained trained = study.train(model, share);
-      const Dataset &train = trained.parts.data->splits.train, &test = trained.parts.data->splits.test;
-      const Codes codes = {labelled_codes(trained.parts, train, ports), labelled_codes(trained.parts, test, ports)};
+      const Splits& splits = trained.parts.data->splits;
+      const Dataset &train = splits.train, &judged = test ? splits.test : splits.validation;
+      if (judged.size() == 0)
+        throw RequestError("experiment.rows", "there are no validation rows", "data.validation=0.1");
+      const Codes codes = {labelled_codes(trained.parts, train, ports), labelled_codes(trained.parts, judged, ports)};
       curve.x.push_back(trained.cpu_seconds);
       curve.y.push_back(
-          measure(study, study.row(model, trained, "accuracy", {}), codes, share == 1 && !study.smoke(), rows));
+          measure(study, study.row(model, trained, metric, {}), codes, share == 1 && !study.smoke(), rows));
       rows.push_back(study.row(model, trained, "cpu_seconds", {trained.cpu_seconds}, "s"));
-      if (share == 1 && !context.measured("pixels", study.dataset(), "accuracy")) {
+      if (share == 1 && !own.measured("pixels", study.dataset(), metric)) {
         const auto pixels = [](const Dataset& of) {
           return LabelledCodes{of.x.flatten(1).to(torch::kDouble) / 127.5 - 1, of.label};
         };
-        measure(study, study.row("pixels", "accuracy", {}), {pixels(train), pixels(test)}, false, rows);
+        measure(study, study.row("pixels", metric, {}), {pixels(train), pixels(judged)}, false, rows);
       }
     }
     study.context().add(rows);

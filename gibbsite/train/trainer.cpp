@@ -100,6 +100,33 @@ struct KeptBatch {
   Batch batch;
 };
 
+// What PhaseState::norms says of the recent updates of a phase. Too few of them say nothing.
+struct RecentRange {
+  std::vector<double> norms;
+  double lowest = std::numeric_limits<double>::infinity(), highest = -lowest;  // of the losses
+
+  explicit RecentRange(const Tensor& kept) {
+    const double *kept_norms = kept.data_ptr<double>(), *losses = kept_norms + kMedianWindow;
+    for (std::int64_t i = 0; i < kMedianWindow; ++i)
+      if (kept_norms[i] >= 0) {
+        norms.push_back(kept_norms[i]);
+        lowest = std::min(lowest, losses[i]);
+        highest = std::max(highest, losses[i]);
+      }
+  }
+  bool enough() const { return static_cast<std::int64_t>(norms.size()) >= kMedianMinimum; }
+  /// By more than the range is wide.
+  bool left_by(double loss) const { return enough() && loss > highest + (highest - lowest); }
+  /// 0 if there are too few.
+  double median_norm() const {
+    if (!enough()) return 0;
+    std::vector<double> sorted = norms;
+    const auto middle = sorted.begin() + static_cast<std::ptrdiff_t>(sorted.size() / 2);
+    std::nth_element(sorted.begin(), middle, sorted.end());
+    return *middle;
+  }
+};
+
 struct PhaseState {
   TrainPhase phase;
   std::int64_t source = kSharedSource;  // of batches: the trainer's, or the number of a phase that has its own
@@ -109,7 +136,7 @@ struct PhaseState {
   std::unique_ptr<Optimizer> optimizer;
   std::unique_ptr<GradientBuckets> buckets;  // null until needed
   // Last gradient norms by update modulo the window (< 0: none yet), the losses likewise, updates out of range in a row.
-  Tensor norms;            // [2 window + 1]
+  Tensor norms;            // [2 window + 1], see RecentRange
   std::int64_t first = 0;  // its first update within a step
   // Of the last update, read only when logged.
   NamedTensors log;
@@ -169,7 +196,8 @@ struct Trainer::State {
   void restore_core(const Checkpoint& from, const std::string& where);
   void restore(const NamedTensors& tensors, const std::string& where);
   void take_snapshot();
-  /// Whether an update out of range was let pass just now, so that the state is none to return to.
+  /// Whether the state is none to return to: an update out of range was let pass just now, or the loss has left the range it
+  /// had at the last snapshot. Asked when a snapshot is due; a loss that stays where it went puts off one snapshot only.
   bool blowing_up() const;
 
   void want_gradients(const PhaseState* phase);
@@ -338,8 +366,15 @@ void Trainer::State::restore(const NamedTensors& tensors, const std::string& whe
 }
 
 bool Trainer::State::blowing_up() const {
-  return std::any_of(phases.begin(), phases.end(),
-                     [](const PhaseState& phase) { return phase.norms[2 * kMedianWindow].item<double>() > 0; });
+  const bool put_off = updates - snapshot_updates >= 2 * options().snapshot_every * cycle;
+  const Checkpoint last_snapshot{0, {}, snapshot};
+  return std::any_of(phases.begin(), phases.end(), [&](const PhaseState& phase) {
+    if (phase.norms[2 * kMedianWindow].item<double>() > 0) return true;
+    if (put_off || options().gradient_blowup <= 0) return false;
+    const RecentRange before(last_snapshot.at("norms/" + phase.phase.name));
+    const std::int64_t latest = (step() * phase.phase.steps - 1) % kMedianWindow;
+    return before.left_by(phase.norms[kMedianWindow + latest].item<double>());
+  });
 }
 
 void Trainer::State::take_snapshot() {
@@ -485,27 +520,15 @@ std::optional<std::string> Trainer::State::divergence(PhaseState& phase, std::in
       }
   double *norms = phase.norms.data_ptr<double>(), *losses = norms + kMedianWindow, &blowups = losses[kMedianWindow];
   if (options().gradient_blowup > 0) {
-    std::vector<double> known;
-    double lowest = value, highest = -std::numeric_limits<double>::infinity();
-    for (std::int64_t i = 0; i < kMedianWindow; ++i)
-      if (norms[i] >= 0) {
-        known.push_back(norms[i]);
-        lowest = std::min(lowest, losses[i]);
-        highest = std::max(highest, losses[i]);
-      }
-    if (static_cast<std::int64_t>(known.size()) >= kMedianMinimum) {
-      const auto middle = known.begin() + static_cast<std::ptrdiff_t>(known.size() / 2);
-      std::nth_element(known.begin(), middle, known.end());
-      // Gradients of score matching grow a thousandfold while a new network learns; only with a loss that leaves its recent
-      // range, by more than that range, is a large one a failure.
-      const bool loss_jumped = value > highest + (highest - lowest);
-      if (*middle > 0 && norm > options().gradient_blowup * *middle && loss_jumped) {
-        if (!phase.phase.clipping->on() || ++blowups >= kClippedBlowups)
-          return fmt::format(
-              "the gradient norm {:.4g} is {:.3g} times its running median and the loss jumped to {:.4g}", norm,
-              norm / *middle, value);
-        return std::nullopt;
-      }
+    // Gradients of score matching grow a thousandfold while a new network learns; only with a loss that leaves its recent
+    // range is a large one a failure.
+    const RecentRange recent(phase.norms);
+    const double median = recent.median_norm();
+    if (median > 0 && norm > options().gradient_blowup * median && recent.left_by(value)) {
+      if (!phase.phase.clipping->on() || ++blowups >= kClippedBlowups)
+        return fmt::format("the gradient norm {:.4g} is {:.3g} times its running median and the loss jumped to {:.4g}",
+                           norm, norm / median, value);
+      return std::nullopt;
     }
   }
   blowups = 0;

@@ -49,4 +49,19 @@ json.dump(result, open(path, "w"))' "$out/result.json"
 else
   echo "skipped the rounds of vaebm/images: no data"
 fi
+
+# Settings are chosen on training rows that models do not see.
+if [ -s "$work/cebm/few-label/result.json" ]; then
+  out=$work/validation
+  expect_success "cebm/few-label on validation rows" "$gibbsite" reproduce cebm/few-label --scale smoke --out "$out" \
+    --set method=cebm --set experiment.rows=validation
+  expect "they have a name of their own" grep -q '"validation_accuracy"' "$out/result.json"
+  expect "no test row is judged" bash -c "! grep -q '\"metric\": \"accuracy\"' $out/result.json"
+  attempt "$gibbsite" reproduce cebm/few-label --scale smoke --out "$work/none" \
+    --set method=cebm --set experiment.rows=validation --set data.validation=0
+  expect "without validation rows it is refused" [ "$code" != 0 ]
+  expect "and says why" grep -q "there are no validation rows" "$work/stderr"
+else
+  echo "skipped validation rows of cebm/few-label: no data"
+fi
 finish

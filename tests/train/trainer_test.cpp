@@ -384,6 +384,52 @@ TEST(Trainer, DivergenceRollsBackWithALowerRate) {
   }
 }
 
+// A loss that grows steadily is found out some updates after it has left its range, and a snapshot may be due between.
+TEST(Trainer, ALossOutOfItsRangeIsNoStateToReturnTo) {
+  Diverging problem;
+  problem.trouble = Trouble::kNorm;
+  std::int64_t retried = 0;
+  Formula climbing{[&](const Batch& batch, Rng& rng, Tensor&) {
+    const std::int64_t call = problem.calls;
+    Loss loss = problem.objective(batch, rng);
+    // From call 75 on it grows tenfold every second call, so that the limit of 1000 is passed after that of the range.
+    const double factor = retried == 0 && call >= 75 ? std::pow(10.0, static_cast<double>(call - 74) / 2) : 1;
+    if (factor > 1e3) ++retried;
+    return Loss{loss.backward * factor, {{"loss", loss.backward.detach() * factor}}};
+  }};
+  problem.when = [](std::int64_t) { return false; };
+  MemoryLogger logger;
+  TrainerSetup setup = problem.setup();
+  setup.phases[0].objective = &climbing;
+  setup.phases[0].optimizer.learning_rate = 1e-9;
+  setup.ports.logger = &logger;
+  EXPECT_EQ(Trainer(std::move(setup)).run().rollbacks, 1);
+  ASSERT_EQ(logger.warnings.size(), 1u);
+  EXPECT_NE(logger.warnings[0].find("back to step 60"), std::string::npos) << logger.warnings[0];
+}
+
+// Where the loss stays at its new value, only one snapshot is put off.
+TEST(Trainer, ALossThatSettlesElsewhereIsReturnedTo) {
+  Diverging problem;
+  problem.trouble = Trouble::kNorm;
+  problem.when = [](std::int64_t call) { return call >= 75 && call < 130; };
+  MemoryLogger logger;
+  TrainerSetup setup = problem.setup();
+  setup.options.gradient_blowup = 1e9;
+  setup.options.energy_gap_limit = 0;
+  setup.ports.logger = &logger;
+  setup.phases[0].optimizer.learning_rate = 1e-9;
+  Formula failing{[&](const Batch& batch, Rng& rng, Tensor&) {
+    Loss loss = problem.objective(batch, rng);
+    if (problem.calls == 120) loss.backward = loss.backward * std::nan("");
+    return loss;
+  }};
+  setup.phases[0].objective = &failing;
+  EXPECT_EQ(Trainer(std::move(setup)).run().rollbacks, 1);
+  ASSERT_EQ(logger.warnings.size(), 1u);
+  EXPECT_NE(logger.warnings[0].find("back to step 100"), std::string::npos) << logger.warnings[0];
+}
+
 TEST(Trainer, GivesUpAfterTooManyRollbacksWithGoodWeights) {
   Diverging problem;
   problem.trouble = Trouble::kLoss;
