@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <gibbsite/core/error.h>
 #include <gibbsite/metric/classification.h>
 #include <gibbsite/metric/linear_probe.h>
 #include <gibbsite/recipe/cebm_few_label.h>
@@ -126,16 +127,17 @@ ExperimentOutcome reproduce_few_label(const ExperimentContext& context, const Po
     std::vector<Row> rows;
     for (const double share : kShares) {
       if (share < 1 && context.scale != "desk") continue;
-      const CebmStudy::Trained trained = study.train(model, share);
+      const CebmStudy::Trained trained = study.train(model, share, test ? "" : "-validation");
       const Splits& splits = trained.parts.data->splits;
       const Dataset &train = splits.train, &judged = test ? splits.test : splits.validation;
       if (judged.size() == 0)
-        throw RequestError("experiment.rows", "there are no validation rows", "data.validation=0.1");
+        throw RequestError("experiment.rows", "there are no validation rows", "data.validation=0.16666667");
       const Codes codes = {labelled_codes(trained.parts, train, ports), labelled_codes(trained.parts, judged, ports)};
       curve.x.push_back(trained.cpu_seconds);
       curve.y.push_back(
           measure(study, study.row(model, trained, metric, {}), codes, share == 1 && !study.smoke(), rows));
-      rows.push_back(study.row(model, trained, "cpu_seconds", {trained.cpu_seconds}, "s"));
+      rows.push_back(
+          study.row(model, trained, test ? "cpu_seconds" : "validation_cpu_seconds", {trained.cpu_seconds}, "s"));
       if (share == 1 && !own.measured("pixels", study.dataset(), metric)) {
         const auto pixels = [](const Dataset& of) {
           return LabelledCodes{of.x.flatten(1).to(torch::kDouble) / 127.5 - 1, of.label};
@@ -146,7 +148,7 @@ ExperimentOutcome reproduce_few_label(const ExperimentContext& context, const Po
     study.context().add(rows);
     curves.curves.push_back(curve);
   }
-  if (!curves.curves.empty()) add_plot(study.outcome, context, ports, "accuracy", curves);
+  if (!curves.curves.empty()) add_plot(study.outcome, context, ports, metric, curves);
   return study.outcome;
 }
 

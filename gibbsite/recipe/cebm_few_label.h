@@ -6,7 +6,8 @@
 namespace gibbsite {
 
 /// Rows: accuracy over labels per class (1, 10, 100, all), of features as they are and standardised, at a tenth, three tenths
-/// and all of the training; cpu_seconds of it; pixels as a reference.
+/// and all of the training; cpu_seconds of it; pixels as a reference. With experiment.rows = "validation" they are
+/// validation_accuracy, and models are trained without those rows, in runs of their own.
 ExperimentOutcome reproduce_few_label(const ExperimentContext& context, const Ports& ports);
 
 }  // namespace gibbsite

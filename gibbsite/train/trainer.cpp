@@ -54,7 +54,8 @@ using Clock = std::chrono::steady_clock;
 constexpr std::int64_t kMedianWindow = 64, kMedianMinimum = 32;
 // Clipped updates out of range in a row that make a divergence. Leaving a plateau takes two or three.
 constexpr double kClippedBlowups = 8;
-// On a device, reading the norm waits for it, so divergence is looked for only this often between snapshots.
+// On a device, reading the norm waits for it, so divergence is looked for only in steps that are so many updates apart and in
+// those after which something is due.
 constexpr std::int64_t kDeviceCheckEvery = 32;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
@@ -196,8 +197,9 @@ struct Trainer::State {
   void restore_core(const Checkpoint& from, const std::string& where);
   void restore(const NamedTensors& tensors, const std::string& where);
   void take_snapshot();
-  /// Whether the state is none to return to: an update out of range was let pass just now, or the loss has left the range it
-  /// had at the last snapshot. Asked when a snapshot is due; a loss that stays where it went puts off one snapshot only.
+  /// Whether the state is none to return to: an update out of range was let pass just now, or a phase's last loss is above the
+  /// range that it had at the last snapshot, by more than the range is wide. Asked when a snapshot is due; the loss puts off no
+  /// two snapshots in a row.
   bool blowing_up() const;
 
   void want_gradients(const PhaseState* phase);
@@ -215,8 +217,15 @@ struct Trainer::State {
   std::optional<std::string> divergence(PhaseState& phase, std::int64_t own, const Loss& loss);
   std::optional<std::string> weights_diverged() const;
   void roll_back(const std::string& reason);
-  bool due(std::int64_t every) const { return every > 0 && step() % every == 0; }
-  bool something_due() const;
+  static bool due_at(std::int64_t step, std::int64_t every) { return every > 0 && step % every == 0; }
+  bool due(std::int64_t every) const { return due_at(step(), every); }
+  bool something_due(std::int64_t step) const;
+  /// Steps between those in which divergence is looked for.
+  std::int64_t check_every() const { return on_cpu ? 1 : std::max<std::int64_t>(1, kDeviceCheckEvery / cycle); }
+  /// Where a phase keeps the norm and the loss of an update of its own.
+  std::int64_t place(const PhaseState& phase, std::int64_t own) const {
+    return (on_cpu ? own : own / phase.phase.steps / check_every()) % kMedianWindow;
+  }
   bool validate();
   void write_metrics();
   void progress(const PhaseState& phase);
@@ -360,6 +369,9 @@ void Trainer::State::restore(const NamedTensors& tensors, const std::string& whe
   if (stored.empty()) {
     take_snapshot();
   } else {
+    const Checkpoint kept{0, {}, stored};
+    for (const PhaseState& phase : phases)
+      copy_tensors(kept.under("norms/"), {{phase.phase.name, torch::empty_like(phase.norms)}}, where + ", snapshot");
     snapshot = clones(stored);
     snapshot_updates = Checkpoint{0, {}, snapshot}.at("trainer/updates").item<std::int64_t>();
   }
@@ -372,7 +384,7 @@ bool Trainer::State::blowing_up() const {
     if (phase.norms[2 * kMedianWindow].item<double>() > 0) return true;
     if (put_off || options().gradient_blowup <= 0) return false;
     const RecentRange before(last_snapshot.at("norms/" + phase.phase.name));
-    const std::int64_t latest = (step() * phase.phase.steps - 1) % kMedianWindow;
+    const std::int64_t latest = place(phase, step() * phase.phase.steps - 1);
     return before.left_by(phase.norms[kMedianWindow + latest].item<double>());
   });
 }
@@ -498,7 +510,8 @@ std::optional<std::string> Trainer::State::make_update() {
   phase.log = loss.log;
 
   ++updates;
-  const bool check = on_cpu || updates % kDeviceCheckEvery == 0 || (updates % cycle == 0 && something_due());
+  const std::int64_t making = (updates - 1) / cycle + 1;
+  const bool check = making % check_every() == 0 || something_due(making);
   if (check)
     if (std::optional<std::string> reason = divergence(phase, own, loss)) return reason;
   phase.learning_rate = phase.phase.optimizer.learning_rate * rate_scale *
@@ -532,8 +545,8 @@ std::optional<std::string> Trainer::State::divergence(PhaseState& phase, std::in
     }
   }
   blowups = 0;
-  norms[own % kMedianWindow] = norm;
-  losses[own % kMedianWindow] = value;
+  norms[place(phase, own)] = norm;
+  losses[place(phase, own)] = value;
   return std::nullopt;
 }
 
@@ -568,9 +581,9 @@ void Trainer::State::roll_back(const std::string& reason) {
 
 // ---- what happens between steps
 
-bool Trainer::State::something_due() const {
-  return due(options().snapshot_every) || due(options().checkpoint_every) || due(options().log_every) ||
-         due(options().validate_every) || updates == total_updates();
+bool Trainer::State::something_due(std::int64_t step) const {
+  return due_at(step, options().snapshot_every) || due_at(step, options().checkpoint_every) ||
+         due_at(step, options().log_every) || due_at(step, options().validate_every) || step == options().steps;
 }
 
 bool Trainer::State::validate() {

@@ -52,11 +52,13 @@ fi
 
 # Settings are chosen on training rows that models do not see.
 if [ -s "$work/cebm/few-label/result.json" ]; then
-  out=$work/validation
+  out=$work/cebm/few-label
+  runs=$(ls "$out"/seed-*)
   expect_success "cebm/few-label on validation rows" "$gibbsite" reproduce cebm/few-label --scale smoke --out "$out" \
     --set method=cebm --set experiment.rows=validation
   expect "they have a name of their own" grep -q '"validation_accuracy"' "$out/result.json"
-  expect "no test row is judged" bash -c "! grep -q '\"metric\": \"accuracy\"' $out/result.json"
+  expect "and a run of their own" [ "$(ls "$out"/seed-*)" != "$runs" ]
+  expect "that does not see them" grep -q "validation = 0.1666" "$out"/seed-*/cebm-validation-mnist/recipe.toml
   attempt "$gibbsite" reproduce cebm/few-label --scale smoke --out "$work/none" \
     --set method=cebm --set experiment.rows=validation --set data.validation=0
   expect "without validation rows it is refused" [ "$code" != 0 ]

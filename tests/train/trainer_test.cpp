@@ -384,50 +384,94 @@ TEST(Trainer, DivergenceRollsBackWithALowerRate) {
   }
 }
 
-// A loss that grows steadily is found out some updates after it has left its range, and a snapshot may be due between.
-TEST(Trainer, ALossOutOfItsRangeIsNoStateToReturnTo) {
-  Diverging problem;
-  problem.trouble = Trouble::kNorm;
-  std::int64_t retried = 0;
-  Formula climbing{[&](const Batch& batch, Rng& rng, Tensor&) {
-    const std::int64_t call = problem.calls;
-    Loss loss = problem.objective(batch, rng);
-    // From call 75 on it grows tenfold every second call, so that the limit of 1000 is passed after that of the range.
-    const double factor = retried == 0 && call >= 75 ? std::pow(10.0, static_cast<double>(call - 74) / 2) : 1;
-    if (factor > 1e3) ++retried;
-    return Loss{loss.backward * factor, {{"loss", loss.backward.detach() * factor}}};
-  }};
-  problem.when = [](std::int64_t) { return false; };
-  MemoryLogger logger;
-  TrainerSetup setup = problem.setup();
-  setup.phases[0].objective = &climbing;
-  setup.phases[0].optimizer.learning_rate = 1e-9;
-  setup.ports.logger = &logger;
-  EXPECT_EQ(Trainer(std::move(setup)).run().rollbacks, 1);
-  ASSERT_EQ(logger.warnings.size(), 1u);
-  EXPECT_NE(logger.warnings[0].find("back to step 60"), std::string::npos) << logger.warnings[0];
+// Losses k(call) (‖value‖²/2 + ...), that hardly move, with one that is no number; snapshots every 20 steps.
+struct Story {
+  std::function<double(std::int64_t call)> factor;
+  std::int64_t failing_call = 0;
+  double gradient_blowup = 1e9;  // so that only the loss tells
+  std::int64_t updates = 1;      // per step
+
+  TrainResult tell(MemoryLogger& logger, const std::string& directory = "", std::int64_t polls = 0,
+                   NamedTensors* state = nullptr) const {
+    std::int64_t calls = 0;
+    for (bool resume = false;; resume = true) {
+      Diverging problem;
+      problem.trouble = Trouble::kGap;
+      problem.when = [](std::int64_t) { return false; };
+      Formula objective{[&](const Batch& batch, Rng& rng, Tensor&) {
+        const std::int64_t call = calls++;
+        const Loss plain = problem.objective(batch, rng);
+        return plain_loss(plain.backward * (call == failing_call ? std::nan("") : factor(call)));
+      }};
+      TrainerSetup setup = problem.setup();
+      setup.phases[0].objective = &objective;
+      setup.phases[0].steps = updates;
+      setup.phases[0].optimizer.learning_rate = 1e-9;
+      TrainPhase quiet = setup.phases[0];
+      quiet.name = "quiet";
+      quiet.steps = 1;
+      quiet.objective = &problem.objective;
+      setup.phases.push_back(quiet);
+      setup.options.gradient_blowup = gradient_blowup;
+      setup.ports.logger = &logger;
+      setup.directory = directory;
+      InterruptAfter interrupt(polls);
+      if (polls > 0) setup.ports.interrupt = &interrupt;
+      Trainer trainer(std::move(setup));
+      if (resume) trainer.resume();
+      try {
+        const TrainResult result = trainer.run();
+        if (state)
+          for (const auto& [name, tensor] : trainer.state()) state->emplace_back(name, tensor.detach().clone());
+        return result;
+      } catch (const Interrupted&) {
+      }
+    }
+  }
+};
+
+std::function<double(std::int64_t)> jump_at(std::int64_t first, double to) {
+  return [=](std::int64_t call) { return call >= first ? to : 1; };
 }
 
-// Where the loss stays at its new value, only one snapshot is put off.
-TEST(Trainer, ALossThatSettlesElsewhereIsReturnedTo) {
-  Diverging problem;
-  problem.trouble = Trouble::kNorm;
-  problem.when = [](std::int64_t call) { return call >= 75 && call < 130; };
-  MemoryLogger logger;
-  TrainerSetup setup = problem.setup();
-  setup.options.gradient_blowup = 1e9;
-  setup.options.energy_gap_limit = 0;
-  setup.ports.logger = &logger;
-  setup.phases[0].optimizer.learning_rate = 1e-9;
-  Formula failing{[&](const Batch& batch, Rng& rng, Tensor&) {
-    Loss loss = problem.objective(batch, rng);
-    if (problem.calls == 120) loss.backward = loss.backward * std::nan("");
-    return loss;
-  }};
-  setup.phases[0].objective = &failing;
-  EXPECT_EQ(Trainer(std::move(setup)).run().rollbacks, 1);
-  ASSERT_EQ(logger.warnings.size(), 1u);
-  EXPECT_NE(logger.warnings[0].find("back to step 100"), std::string::npos) << logger.warnings[0];
+TEST(Trainer, ALossOutOfItsRangePutsOffOneSnapshot) {
+  const auto noisy = [](double to) {
+    return [=](std::int64_t call) { return call == 79 ? to : call % 2 == 0 ? 1.0 : 2.0; };
+  };
+  // Only the last of three updates is out of its range.
+  const auto third = [](std::int64_t call) { return call >= 225 && call % 3 == 2 ? 1e5 : 1.0; };
+  const std::vector<std::pair<Story, int>> stories = {
+      {{jump_at(1000, 1), 95}, 80},     // nothing happens
+      {{jump_at(75, 1e5), 95}, 60},     // the snapshot of step 80 is put off
+      {{jump_at(75, 1e5), 119}, 100},   // and that of step 100 is taken
+      {{jump_at(75, 1e-5), 95}, 80},    // down is no harm
+      {{noisy(2.9), 95}, 80},           // within the width of its range above it
+      {{noisy(3.1), 95}, 60},           // and beyond
+      {{jump_at(75, 1e5), 95, 0}, 80},  // not asked for
+      {{third, 3 * 95, 1e9, 3}, 60},
+  };
+  for (std::size_t i = 0; i < stories.size(); ++i) {
+    MemoryLogger logger;
+    EXPECT_EQ(stories[i].first.tell(logger).rollbacks, 1) << i;
+    ASSERT_EQ(logger.warnings.size(), 1u) << i;
+    EXPECT_NE(logger.warnings[0].find(fmt::format("back to step {},", stories[i].second)), std::string::npos)
+        << i << ": " << logger.warnings[0];
+  }
+}
+
+// A climb is found out by its norm some updates after its loss has left the range, and a snapshot is due between.
+TEST(Trainer, ASnapshotThatIsPutOffSurvivesResume) {
+  const Story climb{[](std::int64_t call) { return call >= 75 && call <= 81 ? std::pow(3.0, call - 74) : 1.0; }, -1,
+                    1000};
+  NamedTensors whole, resumed;
+  for (const std::int64_t polls : {0, 81}) {
+    const ScratchDirectory scratch;
+    MemoryLogger logger;
+    EXPECT_EQ(climb.tell(logger, scratch.path(), polls, polls > 0 ? &resumed : &whole).rollbacks, 1);
+    ASSERT_EQ(logger.warnings.size(), 1u);
+    EXPECT_NE(logger.warnings[0].find("back to step 60"), std::string::npos) << logger.warnings[0];
+  }
+  expect_same_bits(whole, resumed);
 }
 
 TEST(Trainer, GivesUpAfterTooManyRollbacksWithGoodWeights) {
