@@ -13,7 +13,7 @@ namespace gibbsite {
 namespace {
 
 const char *const kOnTest = "accuracy", *const kOnValidation = "validation_accuracy";
-const std::int64_t kLabels[] = {1, 10, 100};
+const std::int64_t kLabels[] = {1, 10, 100}, kShownLabels = 10;
 const double kShares[] = {0.1, 0.3, 1};
 
 // Table 2, percent: 1, 10, 100 labels per class, all.
@@ -71,10 +71,8 @@ std::optional<double> published_at(const Row& row, int column) {
   return of_method->second.accuracy[column] / 100;
 }
 
-// Rows of one representation with the settings of `like`, with all labels too where asked. Returns the accuracy with ten labels
-// per class of features as they are.
-double measure(CebmStudy& study, const Row& like, const Codes& raw, bool all, std::vector<Row>& rows) {
-  double shown = 0;
+// Rows of one representation with the settings of `like`, with all labels too where asked.
+void measure(CebmStudy& study, const Row& like, const Codes& raw, bool all, std::vector<Row>& rows) {
   std::string line = like.method;
   for (const bool scaled : {false, true}) {
     const Codes codes = scaled ? standardised(raw) : raw;
@@ -93,7 +91,6 @@ double measure(CebmStudy& study, const Row& like, const Codes& raw, bool all, st
       // Smoke has few rows of a class.
       if (2 * labels * kImageClasses <= raw.train.label.size(0)) {
         const Estimate found = few_label_accuracy(codes.train, codes.judged, labels);
-        if (!scaled && labels == 10) shown = found.value;
         add(found, static_cast<double>(labels), column);
       }
       ++column;
@@ -103,7 +100,32 @@ double measure(CebmStudy& study, const Row& like, const Codes& raw, bool all, st
     add(accuracy(probe.scores(codes.judged.code), codes.judged.label), std::string("all"), column);
   }
   study.say(line);
-  return shown;
+}
+
+// Of every model whose rows are there, whichever call measured them.
+CurvePlot accuracy_over_time(const CebmStudy& study, const std::string& metric, const std::string& seconds) {
+  CurvePlot plot;
+  plot.title = fmt::format("Accuracy with {} labels per class", kShownLabels);
+  plot.x_label = "CPU seconds of training";
+  plot.y_label = "accuracy";
+  plot.log_x = true;
+  for (const CebmModel& model : cebm_models()) {
+    std::map<double, double> points;
+    for (const Row& time : rows_of_seed(study.context(), model.slug, seconds))
+      for (const Row& row : rows_of_seed(study.context(), model.slug, metric))
+        if (time.dataset == study.dataset() && row.dataset == study.dataset() &&
+            number_of(row, "step") == number_of(time, "step") && number_of(row, "labels") == kShownLabels &&
+            row.settings.at("features") == Setting(std::string("raw")))
+          points[time.value] = row.value;
+    Curve curve;
+    curve.label = model.slug;
+    for (const auto& [x, y] : points) {
+      curve.x.push_back(x);
+      curve.y.push_back(y);
+    }
+    if (!points.empty()) plot.curves.push_back(curve);
+  }
+  return plot;
 }
 
 }  // namespace
@@ -112,18 +134,11 @@ ExperimentOutcome reproduce_few_label(const ExperimentContext& context, const Po
   ExperimentContext own = context;
   const bool test = take_experiment_options(own.set, FewLabelOptions{}).rows == "test";
   if (!test) own.set.insert(own.set.begin(), "data.validation=0.16666667");
-  const char* metric = test ? kOnTest : kOnValidation;
+  const char *metric = test ? kOnTest : kOnValidation, *seconds = test ? "cpu_seconds" : "validation_cpu_seconds";
   std::vector<std::string> slugs;
   for (const CebmModel& model : cebm_models()) slugs.push_back(model.slug);
   CebmStudy study(own, ports, "mnist", slugs, metric);
-  CurvePlot curves;
-  curves.title = "Accuracy with ten labels per class";
-  curves.x_label = "CPU seconds of training";
-  curves.y_label = "accuracy";
-  curves.log_x = true;
   for (const CebmModel& model : study.missing()) {
-    Curve curve;
-    curve.label = model.slug;
     std::vector<Row> rows;
     for (const double share : kShares) {
       if (share < 1 && context.scale != "desk") continue;
@@ -133,11 +148,8 @@ ExperimentOutcome reproduce_few_label(const ExperimentContext& context, const Po
       if (judged.size() == 0)
         throw RequestError("experiment.rows", "there are no validation rows", "data.validation=0.16666667");
       const Codes codes = {labelled_codes(trained.parts, train, ports), labelled_codes(trained.parts, judged, ports)};
-      curve.x.push_back(trained.cpu_seconds);
-      curve.y.push_back(
-          measure(study, study.row(model, trained, metric, {}), codes, share == 1 && !study.smoke(), rows));
-      rows.push_back(
-          study.row(model, trained, test ? "cpu_seconds" : "validation_cpu_seconds", {trained.cpu_seconds}, "s"));
+      measure(study, study.row(model, trained, metric, {}), codes, share == 1 && !study.smoke(), rows);
+      rows.push_back(study.row(model, trained, seconds, {trained.cpu_seconds}, "s"));
       if (share == 1 && !own.measured("pixels", study.dataset(), metric)) {
         const auto pixels = [](const Dataset& of) {
           return LabelledCodes{of.x.flatten(1).to(torch::kDouble) / 127.5 - 1, of.label};
@@ -146,9 +158,9 @@ ExperimentOutcome reproduce_few_label(const ExperimentContext& context, const Po
       }
     }
     study.context().add(rows);
-    curves.curves.push_back(curve);
   }
-  if (!curves.curves.empty()) add_plot(study.outcome, context, ports, metric, curves);
+  const CurvePlot plot = accuracy_over_time(study, metric, seconds);
+  if (!plot.curves.empty()) add_plot(study.outcome, context, ports, metric, plot);
   return study.outcome;
 }
 
