@@ -226,7 +226,7 @@ bool Plotter::curves(const std::string& path, const CurvePlot& plot) {
   if (plot.log_x) commands += "set logscale x\n";
   if (plot.log_y) commands += "set logscale y\nset format y '%g'\n";
   commands += x_span.command("x") + y_span.command("y");
-  commands += plot.curves.size() > 1 ? "set key outside right top Left reverse width -1 samplen 2 spacing 1.3\n"
+  commands += plot.curves.size() > 1 ? "set key outside right top Left reverse width 1 samplen 2 spacing 1.3\n"
                                      : "set key off\n";
   draw(path, commands + data + drawn + "\n");
   return true;
