@@ -13,6 +13,7 @@ namespace gibbsite {
 namespace {
 
 const char *const kOnTest = "accuracy", *const kOnValidation = "validation_accuracy";
+const char* const kValidationRows = "data.validation=0.16666667";
 const std::int64_t kLabels[] = {1, 10, 100}, kShownLabels = 10;
 const double kShares[] = {0.1, 0.3, 1};
 
@@ -133,7 +134,7 @@ CurvePlot accuracy_over_time(const CebmStudy& study, const std::string& metric, 
 ExperimentOutcome reproduce_few_label(const ExperimentContext& context, const Ports& ports) {
   ExperimentContext own = context;
   const bool test = take_experiment_options(own.set, FewLabelOptions{}).rows == "test";
-  if (!test) own.set.insert(own.set.begin(), "data.validation=0.16666667");
+  if (!test) own.set.insert(own.set.begin(), kValidationRows);
   const char *metric = test ? kOnTest : kOnValidation, *seconds = test ? "cpu_seconds" : "validation_cpu_seconds";
   std::vector<std::string> slugs;
   for (const CebmModel& model : cebm_models()) slugs.push_back(model.slug);
@@ -145,8 +146,7 @@ ExperimentOutcome reproduce_few_label(const ExperimentContext& context, const Po
       const CebmStudy::Trained trained = study.train(model, share, test ? "" : "-validation");
       const Splits& splits = trained.parts.data->splits;
       const Dataset &train = splits.train, &judged = test ? splits.test : splits.validation;
-      if (judged.size() == 0)
-        throw RequestError("experiment.rows", "there are no validation rows", "data.validation=0.16666667");
+      if (judged.size() == 0) throw RequestError("experiment.rows", "there are no validation rows", kValidationRows);
       const Codes codes = {labelled_codes(trained.parts, train, ports), labelled_codes(trained.parts, judged, ports)};
       measure(study, study.row(model, trained, metric, {}), codes, share == 1 && !study.smoke(), rows);
       rows.push_back(study.row(model, trained, seconds, {trained.cpu_seconds}, "s"));

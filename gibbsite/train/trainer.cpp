@@ -118,12 +118,11 @@ struct RecentRange {
   bool enough() const { return static_cast<std::int64_t>(norms.size()) >= kMedianMinimum; }
   /// By more than the range is wide.
   bool left_by(double loss) const { return enough() && loss > highest + (highest - lowest); }
-  /// 0 if there are too few.
-  double median_norm() const {
+  /// 0 if there are too few. Changes the order of norms.
+  double median_norm() {
     if (!enough()) return 0;
-    std::vector<double> sorted = norms;
-    const auto middle = sorted.begin() + static_cast<std::ptrdiff_t>(sorted.size() / 2);
-    std::nth_element(sorted.begin(), middle, sorted.end());
+    const auto middle = norms.begin() + static_cast<std::ptrdiff_t>(norms.size() / 2);
+    std::nth_element(norms.begin(), middle, norms.end());
     return *middle;
   }
 };
@@ -535,7 +534,7 @@ std::optional<std::string> Trainer::State::divergence(PhaseState& phase, std::in
   if (options().gradient_blowup > 0) {
     // Gradients of score matching grow a thousandfold while a new network learns; only with a loss that leaves its recent
     // range is a large one a failure.
-    const RecentRange recent(phase.norms);
+    RecentRange recent(phase.norms);
     const double median = recent.median_norm();
     if (median > 0 && norm > options().gradient_blowup * median && recent.left_by(value)) {
       if (!phase.phase.clipping->on() || ++blowups >= kClippedBlowups)
