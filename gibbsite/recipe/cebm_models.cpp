@@ -24,13 +24,15 @@ const std::vector<std::string>& small_networks() {
 
 const std::vector<CebmModel>& cebm_models() {
   static const std::vector<std::string> energy = {"model.channels=[16,16,32,32]"};
-  static const std::vector<std::string> chains = {"model.channels=[16,16,32,32]", "train.batch_size=64",
-                                                  "objective.steps=20", "objective.magnitude=5e-3"};
+  static const std::vector<std::string> chains = {
+      "model.channels=[16,16,32,32]", "train.batch_size=64",     "train.ema_decay=0.99",        "objective.steps=20",
+      "objective.magnitude=5e-3",     "objective.capacity=1000", "optimizer.learning_rate=5e-4"};
   static const std::vector<std::string> coder = {"encoder.channels=[32,32,16,16]", "decoder.channels=[32,32,16,16]"};
   const auto with = [](std::vector<std::string> set, std::initializer_list<const char*> more) {
     set.insert(set.end(), more.begin(), more.end());
     return set;
   };
+  static const std::vector<std::string> conjugate = with(chains, {"model.hidden=[]"});
   static const std::vector<CebmModel> list = {
       {"vae", "cebm/vae-mnist", coder, 12000, ""},
       {"gmm-vae", "cebm/gmm-vae-mnist", coder, 12000, ""},
@@ -38,11 +40,18 @@ const std::vector<CebmModel>& cebm_models() {
       {"igebm", "cebm/igebm-mnist", chains, 3000, "pcd"},
       {"cebm", "cebm/denoising-mnist", energy, 40000, "dsm"},
       {"cebm-ssm", "cebm/sliced-mnist", energy, 14000, "ssm"},
-      {"cebm-pcd", "cebm/mnist", chains, 3000, "pcd"},
-      {"gmm-cebm", "cebm/gmm-mnist", chains, 3000, "pcd"},
-      {"cebm-mi", "cebm/mnist", chains, 3000, "pcd", {}, "", {"objective.information=1"}},
+      {"cebm-pcd", "cebm/mnist", conjugate, 3000, "pcd"},
+      {"gmm-cebm", "cebm/gmm-mnist", conjugate, 3000, "pcd"},
+      {"cebm-mi", "cebm/mnist", conjugate, 3000, "pcd", {}, "", {"objective.information=1"}},
   };
   return list;
+}
+
+const CebmModel& cebm_model(const std::string& slug) {
+  const std::vector<CebmModel>& all = cebm_models();
+  const auto found = std::find_if(all.begin(), all.end(), [&](const CebmModel& model) { return model.slug == slug; });
+  if (found == all.end()) throw RequestError("method", fmt::format("'{}' is no conjugate energy or baseline", slug));
+  return *found;
 }
 
 CebmStudy::CebmStudy(const ExperimentContext& context, const Ports& ports, const std::string& otherwise_data,

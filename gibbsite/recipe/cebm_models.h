@@ -13,6 +13,8 @@ using CebmModel = StudyModel;
 
 /// Every model there is: vae, gmm-vae, bigan, igebm, cebm (by the best route), cebm-ssm, cebm-pcd, gmm-cebm, and cebm-mi with weights.
 const std::vector<CebmModel>& cebm_models();
+/// One of them; throws RequestError for a slug that none has.
+const CebmModel& cebm_model(const std::string& slug);
 
 class CebmStudy : public ModelStudy {
  public:

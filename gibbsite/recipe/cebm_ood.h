@@ -6,7 +6,8 @@
 namespace gibbsite {
 
 /// Rows: auroc over the other sets (`out`) by log_density and gradient_norm. Where the published sign or column is in doubt the
-/// number beside it is the corrected one and the row's `published_as` says how it was printed.
+/// number beside it is the corrected one and the row's `published_as` says how it was printed. With experiment.rows = "last"
+/// the last images of every set, for the choice of settings (auroc_of_last); throws RequestError where the first are among them.
 ExperimentOutcome reproduce_cebm_ood(const ExperimentContext& context, const Ports& ports);
 
 }  // namespace gibbsite

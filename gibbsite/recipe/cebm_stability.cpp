@@ -39,8 +39,10 @@ class Stability {
     }
     std::vector<std::string> asked = context.set;
     options_ = take_experiment_options(asked, options_);
-    if (context.scale != "paper")
-      set_.insert(set_.end(), {"model.channels=[16,16,32,32]", "objective.steps=20", "objective.magnitude=5e-3"});
+    if (context.scale != "paper") {
+      const std::vector<std::string>& plan = cebm_model("cebm-pcd").set;
+      set_.insert(set_.begin(), plan.begin(), plan.end());
+    }
     set_.insert(set_.end(), {fmt::format("train.steps={}", options_.steps), "train.checkpoint_every=1000000"});
     set_.insert(set_.end(), asked.begin(), asked.end());
     const Config recipe = load_recipe(find_recipe("cebm/mnist"), set_);

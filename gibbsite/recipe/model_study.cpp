@@ -181,6 +181,14 @@ Dataset ModelStudy::rows(const Dataset& split, std::int64_t count) const {
   return split.rows(0, std::min({split.size(), count, smoke() ? kSmokeRows : count}));
 }
 
+Dataset ModelStudy::last_rows(const Dataset& split, std::int64_t count) const {
+  const std::int64_t taken = rows(split, count).size(), from = split.size() - taken;
+  if (from < taken)
+    throw RequestError("experiment.rows",
+                       fmt::format("the last {} of {} images are among the first", taken, split.size()));
+  return split.rows(from, taken);
+}
+
 SampleJudge& ModelStudy::judge() {
   if (judge_) return *judge_;
   SampleJudgeSettings settings;

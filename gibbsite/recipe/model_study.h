@@ -78,6 +78,8 @@ class ModelStudy {
           const char* unit = "1") const;
   /// Of a test or training split: at most so many rows, the first, at smoke scale fewer.
   Dataset rows(const Dataset& split, std::int64_t count) const;
+  /// As many rows, the last, for the choice of settings; throws RequestError where some of them are among the first.
+  Dataset last_rows(const Dataset& split, std::int64_t count) const;
   const std::string& dataset() const { return dataset_; }
   bool smoke() const { return context_.scale == "smoke"; }
   const ExperimentContext& context() const { return context_; }

@@ -51,11 +51,8 @@ ExperimentOutcome reproduce_vaebm_ood(const ExperimentContext& context, const Po
     const VaebmStudy::Trained trained = study.chosen(model);
     const Parts& parts = trained.parts;
     const auto scored = [&](const Dataset& data) {
-      const std::int64_t count = study.rows(data, settings.images).size(), from = first ? 0 : data.size() - count;
-      if (!first && from < count)
-        throw RequestError("experiment.rows",
-                           fmt::format("the last {} of {} images are among the first", count, data.size()));
-      return study.log_density(trained, data.rows(from, count).x, settings.codes);
+      const Dataset asked = first ? study.rows(data, settings.images) : study.last_rows(data, settings.images);
+      return study.log_density(trained, asked.x, settings.codes);
     };
     const Splits& splits = parts.data->splits;
     const Tensor in = scored(splits.test);
