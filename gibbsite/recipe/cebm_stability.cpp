@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 namespace gibbsite {
 namespace {
@@ -108,25 +109,38 @@ class Stability {
     });
   }
 
+  void add(std::vector<Row> rows, const std::vector<std::pair<std::string, double>>& settings) const {
+    for (Row& made : rows)
+      for (const auto& [key, value] : settings) made.settings[key] = value;
+    context_.add(rows);
+  }
+
   void many(double factor) {
-    if (present("failures", {{"rate", factor}})) return;
-    std::int64_t failures = 0, rollbacks = 0, rolled = 0;
+    const std::pair<std::string, double> rate = {"rate", factor},
+                                         all = {"trainings", static_cast<double>(options_.trainings)};
+    if (present("failures", {rate, all})) return;
     for (std::int64_t k = 0; k < options_.trainings; ++k) {
+      const std::pair<std::string, double> training = {"training", static_cast<double>(k)};
+      if (present("failures", {rate, training})) continue;
       const Finished one = train("blow-up", static_cast<std::int64_t>(context_.seed) * 1000 + k,
                                  {fmt::format("optimizer.learning_rate={}", rate_ * factor)});
-      failures += one.failed ? 1 : 0;
-      rollbacks += one.result.rollbacks;
-      rolled += one.result.rollbacks > 0 ? 1 : 0;
+      add({row("failures", {one.failed ? 1.0 : 0.0}), row("rollbacks", {static_cast<double>(one.result.rollbacks)})},
+          {rate, training});
     }
-    std::vector<Row> rows = {row("failures", {static_cast<double>(failures)}),
-                             row("rollbacks", {static_cast<double>(rollbacks)})};
-    for (Row& made : rows) {
-      made.settings["rate"] = factor;
-      made.settings["trainings"] = static_cast<double>(options_.trainings);
-    }
-    context_.add(rows);
+    const auto counts = [&](const char* metric) {
+      std::vector<double> found;
+      for (const Row& row : rows_of_seed(context_, "cebm-pcd", metric))
+        if (number_of(row, "rate") == factor && number_of(row, "training") < options_.trainings)
+          found.push_back(row.value);
+      return found;
+    };
+    const std::vector<double> failed = counts("failures"), rollbacks = counts("rollbacks");
+    const double failures = std::accumulate(failed.begin(), failed.end(), 0.0),
+                 total = std::accumulate(rollbacks.begin(), rollbacks.end(), 0.0);
+    add({row("failures", {failures}), row("rollbacks", {total})}, {rate, all});
     outcome_.summary.push_back(fmt::format("{} x the rate: {} of {} trainings failed, {} rolled back ({} times in all)",
-                                           factor, failures, options_.trainings, rolled, rollbacks));
+                                           factor, failures, failed.size(),
+                                           failed.size() - std::count(rollbacks.begin(), rollbacks.end(), 0.0), total));
     ports_.logger->info(outcome_.summary.back());
   }
 
@@ -147,9 +161,7 @@ class Stability {
         if (number == "main/energy_gap") rows.push_back(row("energy_gap", {value}));
       measure(one.run, rows, line);
     }
-    for (Row& made : rows)
-      for (const auto& [key, value] : settings) made.settings[key] = value;
-    context_.add(rows);
+    add(std::move(rows), settings);
     outcome_.summary.push_back(line);
     ports_.logger->info(line);
   }

@@ -5,7 +5,8 @@
 
 namespace gibbsite {
 
-/// Rows: failures and rollbacks over `trainings` at the recipe's rate and at three times it (`rate`); energy_gap,
+/// Rows: failures and rollbacks over `trainings` at the rate of the plan and at three times it (`rate`), and of each `training`,
+/// so that a call that was stopped goes on with the next; energy_gap,
 /// mutual_information and accuracy from ten labels per class over `magnitude`, `steps` of the chains and `latent_size`.
 ExperimentOutcome reproduce_cebm_stability(const ExperimentContext& context, const Ports& ports);
 
