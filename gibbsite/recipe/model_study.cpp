@@ -98,9 +98,9 @@ std::vector<StudyModel> ModelStudy::missing() const {
 }
 
 std::string ModelStudy::run_of(const StudyModel& model, const std::string& variant) const {
-  const std::string folder =
-      options_.models.empty() ? context_.directory : fmt::format("{}/seed-{}", options_.models, context_.seed);
-  return fmt::format("{}/{}{}-{}", folder, model.slug, variant, dataset_);
+  const fs::path own = context_.directory,
+                 folder = options_.models.empty() ? own : fs::path(options_.models) / own.filename();
+  return fmt::format("{}/{}{}-{}", folder.string(), model.slug, variant, dataset_);
 }
 
 ModelStudy::Trained ModelStudy::train(const StudyModel& model, double share, const std::string& variant,

@@ -39,6 +39,9 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <iterator>
+#include <map>
+#include <set>
 
 namespace gibbsite {
 
@@ -125,6 +128,64 @@ const std::vector<Experiment>& experiment_table() {
   return table;
 }
 
+namespace {
+
+const char* const kSet = "set";
+
+// Assignments by key, those of a key the last.
+using Assignments = std::map<std::string, std::string>;
+
+// Settings of the call that change what a row says; which models and data are asked for is in rows.
+Assignments of_rows(const std::vector<std::string>& set) {
+  static const std::set<std::string> choices = {"data", "method", "part", "models", "classifier"};
+  Assignments last;
+  for (const std::string& assignment : set) {
+    const std::string key = assignment.substr(0, assignment.find('='));
+    const std::size_t dot = key.rfind('.');
+    if (choices.count(dot == std::string::npos ? key : key.substr(dot + 1)) == 0) last[key] = assignment;
+  }
+  return last;
+}
+
+// Those that no finished run can follow, nor one that is trained further.
+Assignments of_runs(Assignments settings) {
+  static const std::set<std::string> tables = {"experiment", "evaluation", "cebm",    "vaebm",
+                                               "evaluate",   "sample",     "sampler", "train.steps"};
+  for (auto next = settings.begin(); next != settings.end();)
+    next = tables.count(next->first) + tables.count(next->first.substr(0, next->first.find('.'))) > 0
+               ? settings.erase(next)
+               : std::next(next);
+  return settings;
+}
+
+std::string joined(const Assignments& settings, char between) {
+  std::string text;
+  for (const auto& [key, assignment] : settings) {
+    if (!text.empty()) text += between;
+    text += assignment;
+  }
+  return text;
+}
+
+std::string folder_of(std::uint64_t seed, const Assignments& settings) {
+  std::string name = fmt::format("seed-{}", seed);
+  for (const char c : settings.empty() ? "" : ',' + joined(settings, ','))
+    if (c != '"' && c != ' ') name += c == '/' ? '_' : c;
+  return name;
+}
+
+std::vector<Row> rows_with(const Result& result, const std::string& set) {
+  std::vector<Row> found;
+  for (const Row& row : result.rows) {
+    const auto of_row = row.settings.find(kSet);
+    if (set.empty() ? of_row == row.settings.end() : of_row != row.settings.end() && of_row->second == Setting(set))
+      found.push_back(row);
+  }
+  return found;
+}
+
+}  // namespace
+
 double number_of(const Row& row, const std::string& setting) {
   const auto found = row.settings.find(setting);
   const double* number = found == row.settings.end() ? nullptr : std::get_if<double>(&found->second);
@@ -193,12 +254,14 @@ ReproduceOutcome reproduce(const ReproduceRequest& request, const Ports& ports) 
 
   Report report;
   report.title = request.experiment;
+  const Assignments settings = of_rows(request.set);
+  const std::string set = joined(settings, ' ');
   for (std::int64_t k = 0; k < request.seeds; ++k) {
     ExperimentContext context;
     context.scale = request.scale;
     context.seed = request.seed + static_cast<std::uint64_t>(k);
     context.set = request.set;
-    context.directory = fmt::format("{}/seed-{}", outcome.directory, context.seed);
+    context.directory = outcome.directory + "/" + folder_of(context.seed, of_runs(settings));
     context.path = request.path;
     if (request.force) fs::remove_all(context.directory, error);
     fs::create_directories(context.directory, error);
@@ -206,20 +269,23 @@ ReproduceOutcome reproduce(const ReproduceRequest& request, const Ports& ports) 
     context.add = [&](const std::vector<Row>& rows) {
       Result more = result;
       more.rows = rows;
-      for (Row& row : more.rows) row.settings["seed"] = static_cast<double>(context.seed);
+      for (Row& row : more.rows) {
+        row.settings["seed"] = static_cast<double>(context.seed);
+        if (!set.empty()) row.settings[kSet] = set;
+      }
       accumulate(result, more);
       write_result(file, result);
     };
+    context.rows = [&] { return rows_with(result, set); };
     context.done = [&](const std::string& method, const std::string& dataset) {
-      return has_rows(result, method, dataset, context.seed);
+      return has_rows(context.rows(), method, dataset, context.seed);
     };
     context.measured = [&](const std::string& method, const std::string& dataset, const std::string& metric) {
-      Result rows;
-      for (const Row& row : result.rows)
-        if (row.metric == metric) rows.rows.push_back(row);
+      std::vector<Row> rows = context.rows();
+      rows.erase(std::remove_if(rows.begin(), rows.end(), [&](const Row& row) { return row.metric != metric; }),
+                 rows.end());
       return has_rows(rows, method, dataset, context.seed);
     };
-    context.rows = [&] { return result.rows; };
     const ExperimentOutcome made = experiment->run(context, ports);
     outcome.summary = made.summary;
     add_training(report, context.directory);

@@ -21,11 +21,11 @@ struct ExperimentContext {
   DataPath path;
   /// Adds rows to result.json at once, so that an interrupted reproduction keeps them. Fills in the seed.
   std::function<void(const std::vector<Row>&)> add;
-  /// True if result.json has rows of this method and data set for this seed.
+  /// True if result.json has rows of this method and data set for this seed, by the same settings of the call.
   std::function<bool(const std::string& method, const std::string& dataset)> done;
   /// The same for rows of one metric.
   std::function<bool(const std::string& method, const std::string& dataset, const std::string& metric)> measured;
-  /// Every row of result.json so far, of all seeds.
+  /// Every row of result.json so far by the same settings of the call, of all seeds.
   std::function<std::vector<Row>()> rows;
 };
 
@@ -74,7 +74,9 @@ struct ReproduceOutcome {
 };
 
 /// Writes result.json, table.md and report.html. Rows of an earlier, interrupted call of the same experiment and scale
-/// are kept; seeds accumulate. Throws RequestError for an unknown experiment or scale or another experiment's result.
+/// are kept; seeds accumulate. Rows of a call with settings name them (`set`) and stand beside those of other settings; where
+/// they change how a run is trained, other than its number of steps, runs have a directory of their own.
+/// Throws RequestError for an unknown experiment or scale or another experiment's result.
 ReproduceOutcome reproduce(const ReproduceRequest& request, const Ports& ports);
 
 }  // namespace gibbsite

@@ -195,7 +195,10 @@ bool Plotter::curves(const std::string& path, const CurvePlot& plot) {
   std::size_t index = 0;
   for (const Curve& curve : plot.curves) {
     const std::string rows = curve_data(curve, plot, x_span, y_span);
-    const char* color = line_colors[index % std::size(line_colors)];
+    const std::size_t colors = std::size(line_colors);
+    const char* color = line_colors[index % colors];
+    // Curves of one colour have other marks.
+    const std::size_t mark = 3 + 2 * ((index + index / colors) % 7);
     ++index;
     if (rows.empty()) continue;
     data += fmt::format("$curve{} << END_OF_DATA\n{}END_OF_DATA\n", index, rows);
@@ -214,8 +217,7 @@ bool Plotter::curves(const std::string& path, const CurvePlot& plot) {
                          !curve.line ? "points"
                          : marks     ? "linespoints"
                                      : "lines",
-                         quoted(curve.label),
-                         marks ? fmt::format("pointtype {} pointsize 0.9", 4 + index % 7 * 2 - 1) : "", color);
+                         quoted(curve.label), marks ? fmt::format("pointtype {} pointsize 0.9", mark) : "", color);
   }
   if (drawn.empty()) throw WorkError(path, "nothing to draw: no curve has a finite point");
   std::string commands = "set terminal pngcairo noenhanced size 900,560 font 'Sans,12' background rgb 'white'\n";

@@ -229,8 +229,8 @@ void accumulate(Result& result, const Result& more) {
   }
 }
 
-bool has_rows(const Result& result, const std::string& method, const std::string& dataset, std::uint64_t seed) {
-  return std::any_of(result.rows.begin(), result.rows.end(), [&](const Row& row) {
+bool has_rows(const std::vector<Row>& rows, const std::string& method, const std::string& dataset, std::uint64_t seed) {
+  return std::any_of(rows.begin(), rows.end(), [&](const Row& row) {
     const auto found = row.settings.find("seed");
     return row.method == method && row.dataset == dataset && found != row.settings.end() &&
            found->second == Setting(static_cast<double>(seed));

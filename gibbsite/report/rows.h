@@ -46,7 +46,7 @@ Result read_result(const std::string& path);
 void accumulate(Result& result, const Result& more);
 
 /// True if some row has this method, data set and seed: a reproduction that was interrupted skips it.
-bool has_rows(const Result& result, const std::string& method, const std::string& dataset, std::uint64_t seed);
+bool has_rows(const std::vector<Row>& rows, const std::string& method, const std::string& dataset, std::uint64_t seed);
 
 /// A table with a heading row, for Markdown and HTML.
 struct TextTable {

@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/recipe/list.h>
 #include <gibbsite/recipe/reproduce.h>
@@ -5,8 +6,10 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <variant>
 
 namespace gibbsite {
 namespace {
@@ -38,15 +41,20 @@ TEST(Reproduce, RefusesUnknownNamesBeforeAnyWork) {
   EXPECT_FALSE(fs::exists(folder));
 }
 
-TEST(Reproduce, SeedsAccumulateAndRepeatsAddNothing) {
-  const fs::path folder = fs::temp_directory_path() / ("gibbsite_reproduce_" + std::to_string(::getpid()));
+// Hardly trained: the frame is tested here, the figures by the experiment itself.
+ReproduceRequest short_smoke(const fs::path& folder) {
   ReproduceRequest request;
   request.experiment = "smoke/ssm";
   request.scale = "smoke";
   request.seed = 1;
   request.out = folder.string();
-  // Hardly trained: the frame is tested here, the figures by the experiment itself.
   request.set = {"train.steps=60", "train.batch_size=64", "model.hidden=[8]", "sample.burn_in=5", "sample.steps=10"};
+  return request;
+}
+
+TEST(Reproduce, SeedsAccumulateAndRepeatsAddNothing) {
+  const fs::path folder = fs::temp_directory_path() / ("gibbsite_reproduce_" + std::to_string(::getpid()));
+  ReproduceRequest request = short_smoke(folder);
   const ReproduceOutcome first = reproduce(request, {});
   ASSERT_EQ(first.summary.size(), 5u);
   EXPECT_EQ(first.summary[0].find("held-out log-likelihood "), 0u);
@@ -59,6 +67,33 @@ TEST(Reproduce, SeedsAccumulateAndRepeatsAddNothing) {
   for (const char* name : {"result.json", "table.md", "report.html"}) EXPECT_TRUE(fs::exists(folder / name)) << name;
   request.scale = "desk";
   EXPECT_THROW(reproduce(request, {}), RequestError);
+  fs::remove_all(folder);
+}
+
+TEST(Reproduce, OtherSettingsHaveRowsAndRunsOfTheirOwn) {
+  const fs::path folder = fs::temp_directory_path() / ("gibbsite_settings_" + std::to_string(::getpid()));
+  ReproduceRequest request = short_smoke(folder);
+  const std::size_t rows = reproduce(request, {}).result.rows.size();
+  const auto folders = [&] {
+    return std::distance(fs::directory_iterator(folder), {}) - 3;  // beside result.json, table.md and report.html
+  };
+  ASSERT_TRUE(fs::exists(folder / "seed-1,model.hidden=[8],train.batch_size=64"));
+  ASSERT_EQ(folders(), 1);
+
+  for (const char* rate : {"2e-3", "1e-3"}) request.set.push_back(fmt::format("optimizer.learning_rate={}", rate));
+  const Result changed = reproduce(request, {}).result;
+  EXPECT_EQ(changed.rows.size(), 2 * rows);
+  EXPECT_EQ(std::get<std::string>(changed.rows.back().settings.at("set")),
+            "model.hidden=[8] optimizer.learning_rate=1e-3 sample.burn_in=5 sample.steps=10 train.batch_size=64 "
+            "train.steps=60");
+  EXPECT_EQ(reproduce(request, {}).result.rows.size(), 2 * rows);
+  EXPECT_EQ(folders(), 2);
+
+  // Sampled otherwise or trained further the run is the same.
+  request.set.push_back("sample.steps=11");
+  request.set.push_back("train.steps=70");
+  EXPECT_EQ(reproduce(request, {}).result.rows.size(), 3 * rows);
+  EXPECT_EQ(folders(), 2);
   fs::remove_all(folder);
 }
 

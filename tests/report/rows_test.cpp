@@ -96,9 +96,9 @@ TEST(Result, AccumulatesSeedsAndReplacesRepeats) {
   accumulate(all, example(5, 2));
   ASSERT_EQ(all.rows.size(), 4u);
   EXPECT_EQ(all.rows[2].value, 5);
-  EXPECT_TRUE(has_rows(all, "jet", "mnist", 2));
-  EXPECT_FALSE(has_rows(all, "jet", "mnist", 3));
-  EXPECT_FALSE(has_rows(all, "jet", "cifar10", 2));
+  EXPECT_TRUE(has_rows(all.rows, "jet", "mnist", 2));
+  EXPECT_FALSE(has_rows(all.rows, "jet", "mnist", 3));
+  EXPECT_FALSE(has_rows(all.rows, "jet", "cifar10", 2));
 
   Result newer = example(7, 1);
   newer.environment.commit = "ffff";
