@@ -34,6 +34,7 @@
 #include <gibbsite/recipe/vaebm_ood.h>
 #include <gibbsite/recipe/vaebm_speed.h>
 #include <gibbsite/recipe/vaebm_stacked_mnist.h>
+#include <gibbsite/report/event_file.h>
 #include <gibbsite/report/plot_data.h>
 
 #include <algorithm>
@@ -171,7 +172,9 @@ std::string folder_of(std::uint64_t seed, const Assignments& settings) {
   std::string name = fmt::format("seed-{}", seed);
   for (const char c : settings.empty() ? "" : ',' + joined(settings, ','))
     if (c != '"' && c != ' ') name += c == '/' ? '_' : c;
-  return name;
+  // File systems take names of 255 bytes.
+  constexpr std::size_t kMost = 200;
+  return name.size() <= kMost ? name : fmt::format("{},{:08x}", name.substr(0, kMost), crc32c(name));
 }
 
 std::vector<Row> rows_with(const Result& result, const std::string& set) {

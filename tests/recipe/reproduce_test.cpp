@@ -94,6 +94,11 @@ TEST(Reproduce, OtherSettingsHaveRowsAndRunsOfTheirOwn) {
   request.set.push_back("train.steps=70");
   EXPECT_EQ(reproduce(request, {}).result.rows.size(), 3 * rows);
   EXPECT_EQ(folders(), 2);
+  for (const char last : {'a', 'b'}) {
+    request.set.push_back("title=\"" + std::string(300, 't') + last + '"');
+    reproduce(request, {});
+  }
+  EXPECT_EQ(folders(), 4);
   fs::remove_all(folder);
 }
 
