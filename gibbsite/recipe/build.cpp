@@ -13,7 +13,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <set>
 
 namespace gibbsite {
 namespace {
@@ -373,13 +372,12 @@ Config run_recipe(const RunDirectory& run, const std::vector<std::string>& overr
       recipe.erase("sampler");
   }
   for (const std::string& assignment : overrides) {
-    const std::string key = assignment.substr(0, assignment.find('=')), table = key.substr(0, key.find('.'));
-    static const std::set<std::string> tables = {"sample", "sampler", "evaluate", "device"},
-                                       keys = {"model.precision", "vae.run",         "vae.samples",
-                                               "vae.start",       "vae.temperature", "vae.readjust"};
-    if (tables.count(table) == 0 && keys.count(key) == 0)
+    const std::string key = assigned_key(assignment), table = table_of(key);
+    if (!is_of_sampling(key) && table != "evaluate" && table != "device" && key != "model.precision" &&
+        key != "vae.run")
       throw RequestError("--set", fmt::format("'{}' cannot change once a run is trained", table),
-                         fmt::format("only {}, {} can", fmt::join(tables, ", "), fmt::join(keys, ", ")));
+                         "only device, evaluate, sample, sampler, model.precision, vae.readjust, vae.run, vae.samples, "
+                         "vae.start, vae.temperature can");
     apply_override(recipe, assignment);
   }
   return recipe;

@@ -14,7 +14,6 @@
 #include <ctime>
 #include <filesystem>
 #include <iterator>
-#include <set>
 
 namespace gibbsite {
 
@@ -140,11 +139,8 @@ ModelStudy::Trained ModelStudy::train(const StudyModel& model, double share, con
 std::vector<std::string> ModelStudy::sampling_settings(const StudyModel& model) const {
   std::vector<std::string> chosen;
   if (!serves(model))
-    std::copy_if(set_.begin(), set_.end(), std::back_inserter(chosen), [](const std::string& assignment) {
-      const std::string key = assignment.substr(0, assignment.find('=')), table = key.substr(0, key.find('.'));
-      static const std::set<std::string> keys = {"vae.samples", "vae.start", "vae.temperature", "vae.readjust"};
-      return table == "sample" || table == "sampler" || keys.count(key) > 0;
-    });
+    std::copy_if(set_.begin(), set_.end(), std::back_inserter(chosen),
+                 [](const std::string& assignment) { return is_of_sampling(assigned_key(assignment)); });
   return chosen;
 }
 

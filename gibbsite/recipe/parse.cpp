@@ -31,6 +31,7 @@ constexpr bool is_non_ascii_horizontal_whitespace(char32_t c) noexcept {
 
 #include <algorithm>
 #include <filesystem>
+#include <set>
 
 namespace gibbsite {
 namespace {
@@ -157,9 +158,19 @@ Config parse_value(const std::string& text, const std::string& source) {
   return value;
 }
 
+std::string assigned_key(const std::string& assignment) { return assignment.substr(0, assignment.find('=')); }
+
+std::string table_of(const std::string& key) { return key.substr(0, key.find('.')); }
+
+bool is_of_sampling(const std::string& key) {
+  static const std::set<std::string> keys = {"vae.samples", "vae.start", "vae.temperature", "vae.readjust"};
+  const std::string table = table_of(key);
+  return table == "sample" || table == "sampler" || keys.count(key) > 0;
+}
+
 void apply_override(Config& recipe, const std::string& assignment) {
   const std::size_t equals = assignment.find('=');
-  const std::string key = assignment.substr(0, equals);
+  const std::string key = assigned_key(assignment);
   if (equals == std::string::npos || key.empty() || key.front() == '.' || key.back() == '.' ||
       key.find("..") != std::string::npos)
     throw RequestError("--set", fmt::format("'{}' is not of the form key=value", assignment),

@@ -17,6 +17,13 @@ Config parse_value(const std::string& text, const std::string& source);
 /// Applies "a.b.c=value": elements of arrays by number ("phase.0.steps=3"). Throws RequestError without a '='.
 void apply_override(Config& recipe, const std::string& assignment);
 
+/// "a.b.c" of "a.b.c=value", and "a", the table that the key is in.
+std::string assigned_key(const std::string& assignment);
+std::string table_of(const std::string& key);
+
+/// Whether a key says how a run is sampled: one that is trained already follows it.
+bool is_of_sampling(const std::string& key);
+
 /// Reads a recipe. `extends = "base.toml"` (or an array, later ones win) names recipes that this one overrides table by
 /// table, relative to its own folder. Overrides come last. Throws RequestError for a file that is missing, a syntax error
 /// or a cycle.

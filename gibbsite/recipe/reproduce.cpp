@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/core/file.h>
 #include <gibbsite/core/text.h>
@@ -25,6 +26,7 @@
 #include <gibbsite/recipe/ncsn_experiment.h>
 #include <gibbsite/recipe/nice_experiment.h>
 #include <gibbsite/recipe/out_of_distribution.h>
+#include <gibbsite/recipe/parse.h>
 #include <gibbsite/recipe/report.h>
 #include <gibbsite/recipe/reproduce.h>
 #include <gibbsite/recipe/score_bias.h>
@@ -40,7 +42,6 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <iterator>
 #include <map>
 #include <set>
 
@@ -133,45 +134,33 @@ namespace {
 
 const char* const kSet = "set";
 
-// Assignments by key, those of a key the last.
-using Assignments = std::map<std::string, std::string>;
-
-// Settings of the call that change what a row says; which models and data are asked for is in rows.
-Assignments of_rows(const std::vector<std::string>& set) {
+// Settings of the call that change what a row says, by key, of a key the last; which models and data are asked for is in
+// rows.
+std::vector<std::string> of_rows(const std::vector<std::string>& set) {
   static const std::set<std::string> choices = {"data", "method", "part", "models", "classifier"};
-  Assignments last;
+  std::map<std::string, std::string> last;
   for (const std::string& assignment : set) {
-    const std::string key = assignment.substr(0, assignment.find('='));
-    const std::size_t dot = key.rfind('.');
-    if (choices.count(dot == std::string::npos ? key : key.substr(dot + 1)) == 0) last[key] = assignment;
+    const std::string key = assigned_key(assignment);
+    if (choices.count(key.substr(key.rfind('.') + 1)) == 0) last[key] = assignment;
   }
-  return last;
-}
-
-// Those that no finished run can follow, nor one that is trained further.
-Assignments of_runs(Assignments settings) {
-  static const std::set<std::string> tables = {"experiment", "evaluation", "cebm",    "vaebm",
-                                               "evaluate",   "sample",     "sampler", "train.steps"};
-  for (auto next = settings.begin(); next != settings.end();)
-    next = tables.count(next->first) + tables.count(next->first.substr(0, next->first.find('.'))) > 0
-               ? settings.erase(next)
-               : std::next(next);
+  std::vector<std::string> settings;
+  for (const auto& [key, assignment] : last) settings.push_back(assignment);
   return settings;
 }
 
-std::string joined(const Assignments& settings, char between) {
-  std::string text;
-  for (const auto& [key, assignment] : settings) {
-    if (!text.empty()) text += between;
-    text += assignment;
-  }
-  return text;
+// Whether a run is neither the one without this setting nor that one trained further.
+bool changes_training(const std::string& assignment) {
+  static const std::set<std::string> tables = {"experiment", "evaluation", "evaluate", "cebm", "vaebm"};
+  const std::string key = assigned_key(assignment);
+  return !is_of_sampling(key) && tables.count(table_of(key)) == 0 && key != "train.steps";
 }
 
-std::string folder_of(std::uint64_t seed, const Assignments& settings) {
+std::string folder_of(std::uint64_t seed, const std::vector<std::string>& settings) {
   std::string name = fmt::format("seed-{}", seed);
-  for (const char c : settings.empty() ? "" : ',' + joined(settings, ','))
-    if (c != '"' && c != ' ') name += c == '/' ? '_' : c;
+  for (const std::string& assignment : settings)
+    if (changes_training(assignment)) name += ',' + assignment;
+  name.erase(std::remove_if(name.begin(), name.end(), [](char c) { return c == '"' || c == ' '; }), name.end());
+  std::replace(name.begin(), name.end(), '/', '_');
   // File systems take names of 255 bytes.
   constexpr std::size_t kMost = 200;
   return name.size() <= kMost ? name : fmt::format("{},{:08x}", name.substr(0, kMost), crc32c(name));
@@ -257,14 +246,14 @@ ReproduceOutcome reproduce(const ReproduceRequest& request, const Ports& ports) 
 
   Report report;
   report.title = request.experiment;
-  const Assignments settings = of_rows(request.set);
-  const std::string set = joined(settings, ' ');
+  const std::vector<std::string> settings = of_rows(request.set);
+  const std::string set = fmt::format("{}", fmt::join(settings, " "));
   for (std::int64_t k = 0; k < request.seeds; ++k) {
     ExperimentContext context;
     context.scale = request.scale;
     context.seed = request.seed + static_cast<std::uint64_t>(k);
     context.set = request.set;
-    context.directory = outcome.directory + "/" + folder_of(context.seed, of_runs(settings));
+    context.directory = outcome.directory + "/" + folder_of(context.seed, settings);
     context.path = request.path;
     if (request.force) fs::remove_all(context.directory, error);
     fs::create_directories(context.directory, error);
@@ -284,10 +273,7 @@ ReproduceOutcome reproduce(const ReproduceRequest& request, const Ports& ports) 
       return has_rows(context.rows(), method, dataset, context.seed);
     };
     context.measured = [&](const std::string& method, const std::string& dataset, const std::string& metric) {
-      std::vector<Row> rows = context.rows();
-      rows.erase(std::remove_if(rows.begin(), rows.end(), [&](const Row& row) { return row.metric != metric; }),
-                 rows.end());
-      return has_rows(rows, method, dataset, context.seed);
+      return has_rows(rows_of_seed(context, method, metric), method, dataset, context.seed);
     };
     const ExperimentOutcome made = experiment->run(context, ports);
     outcome.summary = made.summary;

@@ -192,5 +192,15 @@ TEST_F(Extends, RefusesCyclesAndMissingFiles) {
   EXPECT_NE(failure([&] { find_recipe("no/such/recipe"); }).find("looked in"), std::string::npos);
 }
 
+TEST(Assignment, IsOfSamplingByItsTableOrKey) {
+  EXPECT_EQ(assigned_key("model.hidden=[8]"), "model.hidden");
+  EXPECT_EQ(table_of("model.hidden"), "model");
+  EXPECT_EQ(table_of("device"), "device");
+  for (const char* key : {"sample.steps", "sampler.step_size", "vae.temperature", "vae.start"})
+    EXPECT_TRUE(is_of_sampling(key)) << key;
+  for (const char* key : {"vae.run", "model.hidden", "samples", "train.steps"})
+    EXPECT_FALSE(is_of_sampling(key)) << key;
+}
+
 }  // namespace
 }  // namespace gibbsite
