@@ -144,6 +144,7 @@ ExperimentOutcome reproduce_few_label(const ExperimentContext& context, const Po
     for (const double share : kShares) {
       if (share < 1 && context.scale != "desk") continue;
       const CebmStudy::Trained trained = study.train(model, share, test ? "" : "-validation");
+      if (share < 1 && trained.further) continue;
       const Splits& splits = trained.parts.data->splits;
       const Dataset &train = splits.train, &judged = test ? splits.test : splits.validation;
       if (judged.size() == 0) throw RequestError("experiment.rows", "there are no validation rows", kValidationRows);

@@ -133,7 +133,9 @@ ModelStudy::Trained ModelStudy::train(const StudyModel& model, double share, con
     const CpuTime time(request.out);
     train_or_resume(request, ports_);
   }
-  return load(model, request.out);
+  Trained trained = load(model, request.out);
+  trained.further = trained.step > wanted;
+  return trained;
 }
 
 std::vector<std::string> ModelStudy::sampling_settings(const StudyModel& model) const {

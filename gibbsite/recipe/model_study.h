@@ -57,6 +57,7 @@ class ModelStudy {
     Parts parts;
     std::string run;
     std::int64_t step = 0;
+    bool further = false;    ///< trained beyond the steps that were asked for, by an earlier call
     double cpu_seconds = 0;  ///< of training so far
   };
   const StudyModel& model(const std::string& slug) const;
