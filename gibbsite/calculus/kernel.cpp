@@ -10,4 +10,10 @@ KernelPairs gaussian_kernel_pairs(const Tensor& x, const Tensor& y, double width
   return {value, scale_rows(apart, -precision * value), precision * value * (d - squared)};
 }
 
+Tensor squared_distances(const Tensor& x, const Tensor& y) {
+  const Tensor centre = y.detach().mean(-2, true), rows = x - centre, others = y - centre;
+  const Tensor squares = rows.square().sum(-1, true) + others.square().sum(-1).unsqueeze(-2);
+  return (squares - 2 * at::matmul(rows, others.transpose(-2, -1))).clamp_min(0);
+}
+
 }  // namespace gibbsite

@@ -15,4 +15,8 @@ struct KernelPairs {
 /// k(x, y) = exp(-‖x - y‖²/(2 width²)).
 KernelPairs gaussian_kernel_pairs(const Tensor& x, const Tensor& y, double width);
 
+/// ‖x_i - y_j‖² of rows, [..., N, d] and [..., M, d] -> [..., N, M], differentiable in both. Rows are taken from their mean first,
+/// so that far from the origin no more digits are lost than near it.
+Tensor squared_distances(const Tensor& x, const Tensor& y);
+
 }  // namespace gibbsite

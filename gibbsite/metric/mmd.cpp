@@ -1,3 +1,4 @@
+#include <gibbsite/calculus/kernel.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/metric/mmd.h>
 #include <torch/types.h>
@@ -12,15 +13,6 @@ Tensor subset(const Tensor& x, std::int64_t points, Rng rng) {
   const Tensor rows = x.detach().to(at::kCPU, at::kDouble).flatten(1);
   if (rows.size(0) < 2) throw WorkError("mmd", "needs two points at least on each side");
   return rows.size(0) <= points ? rows : rows.index_select(0, rng.permutation(rows.size(0)).narrow(0, 0, points));
-}
-
-// Squared distances of all pairs, zero on the diagonal.
-Tensor squared_distances(const Tensor& points) {
-  const Tensor centred = points - points.mean(0);
-  const Tensor norms = centred.square().sum(1);
-  const Tensor squares = (norms.unsqueeze(1) + norms.unsqueeze(0) - 2 * at::mm(centred, centred.t())).clamp_min(0);
-  squares.fill_diagonal_(0);
-  return squares;
 }
 
 double median_distance(const Tensor& squares) {
@@ -48,7 +40,7 @@ Mmd mmd(const Tensor& x, const Tensor& y, Rng rng, const MmdSettings& settings) 
   if (a.size(1) != b.size(1)) throw RequestError("mmd", "the two sets have events of different size");
   const std::int64_t count_a = a.size(0), total = count_a + b.size(0);
   const double n = static_cast<double>(count_a), m = static_cast<double>(b.size(0));
-  const Tensor squares = squared_distances(at::cat({a, b}));
+  const Tensor points = at::cat({a, b}), squares = squared_distances(points, points);
   Mmd result;
   result.bandwidth = settings.bandwidth > 0 ? settings.bandwidth : median_distance(squares);
   const Tensor kernel = (squares / (-2 * result.bandwidth * result.bandwidth)).exp();

@@ -1,3 +1,4 @@
+#include <gibbsite/calculus/kernel.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/model/score_estimator.h>
 #include <torch/types.h>
@@ -14,8 +15,7 @@ struct KernelMatrix {
 };
 
 KernelMatrix kernel_matrix(const Tensor& x) {
-  const Tensor norms = x.square().sum(-1, true);
-  const Tensor squared = at::baddbmm(norms + norms.transpose(1, 2), x, x.transpose(1, 2), 1, -2).clamp_min(0);
+  const Tensor squared = squared_distances(x, x);
   squared.diagonal(0, 1, 2).zero_();
   const Tensor width = median_distance(squared);
   if (width.eq(0).any().item<bool>())
@@ -23,7 +23,8 @@ KernelMatrix kernel_matrix(const Tensor& x) {
   const Tensor precision = width.square().reciprocal().view({-1, 1, 1});
   const Tensor k = (squared * (-0.5 * precision)).exp_();
   // ∂K_ij/∂x_j = K_ij (x_i - x_j) / w².
-  return {k, precision * (k.sum(-1, true) * x - k.bmm(x))};
+  const Tensor centred = x - x.mean(-2, true);
+  return {k, precision * (k.sum(-1, true) * centred - k.bmm(centred))};
 }
 
 class KernelEstimator : public ScoreEstimator {

@@ -1,6 +1,6 @@
+#include <gibbsite/calculus/kernel.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/objective/mean_discrepancy.h>
-#include <gibbsite/sampler/stein.h>
 #include <torch/types.h>
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+#include <gibbsite/calculus/kernel.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/sampler/langevin.h>
 #include <gibbsite/sampler/stein.h>
@@ -40,23 +41,18 @@ double bandwidth_or_median(double bandwidth, const Tensor& x) {
   return bandwidth > 0 ? bandwidth : median_bandwidth(x);
 }
 
-Tensor squared_distances(const Tensor& x, const Tensor& y) {
-  const Tensor rows = flat(x), others = flat(y);
-  return (rows.square().sum(1, true) + others.square().sum(1, true).t() - 2 * rows.mm(others.t())).clamp_min(0);
-}
-
 double median_bandwidth(const Tensor& x) {
   const torch::NoGradGuard no_graph;
-  const double median = squared_distances(x.detach(), x.detach()).flatten().median().item<double>();
+  const double median = squared_distances(flat(x.detach()), flat(x.detach())).flatten().median().item<double>();
   return std::max(0.5 * median / std::log(static_cast<double>(x.size(0)) + 1), 1e-5);
 }
 
 Tensor stein_direction(const Tensor& x, const Tensor& score, double bandwidth, const Manifold* manifold) {
   require_isometric(manifold, "stein_direction");
-  const Tensor at = x.detach(), rows = flat(at);
-  const Tensor k = (squared_distances(at, at) * (-0.5 / bandwidth)).exp();
+  const Tensor at = x.detach(), rows = flat(at), centred = rows - rows.mean(0);
+  const Tensor k = (squared_distances(rows, rows) * (-0.5 / bandwidth)).exp();
   // ∇_{x_j} k(x_j, x_i) = k (x_i - x_j)/b.
-  const Tensor repulsion = (rows * k.sum(1, true) - k.mm(rows)) / bandwidth;
+  const Tensor repulsion = (centred * k.sum(1, true) - k.mm(centred)) / bandwidth;
   const Tensor pull = manifold ? score + mean_curvature(*manifold, at) : flat(score);
   if (!manifold) return ((k.mm(pull) + repulsion) / static_cast<double>(x.size(0))).view_as(x);
   // The tangential part at y of the kernel's gradient: Σ_j k_ij P_j (x_i - x_j)/b, with P_j = I - N_j and the normal part
@@ -72,7 +68,8 @@ Tensor stein_direction(const Tensor& x, const Tensor& score, double bandwidth, c
 
 Tensor log_kernel_density(const Tensor& x, double bandwidth, const Manifold* manifold) {
   require_isometric(manifold, "kernel density");
-  return torch::logsumexp(squared_distances(x, x) * (-0.5 / bandwidth), 1) - std::log(static_cast<double>(x.size(0)));
+  return torch::logsumexp(squared_distances(flat(x), flat(x)) * (-0.5 / bandwidth), 1) -
+         std::log(static_cast<double>(x.size(0)));
 }
 
 Svgd::Svgd(const SvgdOptions& options) : options_(validated(options, "svgd")) {}

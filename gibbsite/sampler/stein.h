@@ -17,9 +17,6 @@ double median_bandwidth(const Tensor& x);
 /// `bandwidth`, or median_bandwidth(x) where that is 0: what the options of particle samplers mean.
 double bandwidth_or_median(double bandwidth, const Tensor& x);
 
-/// ‖x_i - y_j‖² of flattened rows, [B, C], differentiable in both.
-Tensor squared_distances(const Tensor& x, const Tensor& y);
-
 /// The direction of every particle, [B, D]: the mean over j of k(x_j, x_i) score_j + ∇_{x_j} k(x_j, x_i). Differentiable in
 /// `score`; x and b are constants. Throws RequestError on manifolds that do not inherit their metric, or with antipodal
 /// symmetry.
