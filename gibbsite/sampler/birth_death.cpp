@@ -2,7 +2,6 @@
 #include <gibbsite/sampler/birth_death.h>
 #include <gibbsite/sampler/langevin.h>
 #include <gibbsite/sampler/stein.h>
-#include <gibbsite/sampler/validated.h>
 #include <torch/types.h>
 
 #include <cmath>
@@ -21,13 +20,7 @@ Tensor systematic_resampling(const Tensor& weights, double uniform) {
   return torch::searchsorted(ends, combs).clamp_max(n - 1);
 }
 
-BirthDeath::BirthDeath(const BirthDeathOptions& options) : options_(validated(options, "birth_death")) {}
-
-std::shared_ptr<const Kernel> BirthDeath::with_step_size(double step_size) const {
-  BirthDeathOptions options = options_;
-  options.step_size = step_size;
-  return std::make_shared<BirthDeath>(options);
-}
+BirthDeath::BirthDeath(const BirthDeathOptions& options) : SteppingKernel(options, "birth_death") {}
 
 Step BirthDeath::step(const Target& target, const Tensor& x, Rng& rng, Graph graph, const Step* previous) const {
   if (graph == Graph::kKeep)

@@ -3,7 +3,7 @@
 #pragma once
 
 #include <gibbsite/core/options.h>
-#include <gibbsite/sampler/kernel.h>
+#include <gibbsite/sampler/stepping_kernel.h>
 
 namespace gibbsite {
 
@@ -26,17 +26,12 @@ struct BirthDeathOptions {
 
 /// A Langevin step, then resampling. Exact as the step, the bandwidth and one over the number of particles go to 0. Particles
 /// interact. Throws RequestError on Graph::kKeep: MVL takes the weights themselves.
-class BirthDeath : public Kernel {
+class BirthDeath : public SteppingKernel<BirthDeath, BirthDeathOptions> {
  public:
   explicit BirthDeath(const BirthDeathOptions& options);
   Step step(const Target& target, const Tensor& x, Rng& rng, Graph graph = Graph::kDetach,
             const Step* previous = nullptr) const override;
-  double step_size() const override { return options_.step_size; }
   bool interacts() const override { return true; }
-  std::shared_ptr<const Kernel> with_step_size(double step_size) const override;
-
- private:
-  BirthDeathOptions options_;
 };
 
 }  // namespace gibbsite

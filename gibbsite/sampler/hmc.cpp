@@ -1,6 +1,5 @@
 #include <gibbsite/sampler/hmc.h>
 #include <gibbsite/sampler/metropolis.h>
-#include <gibbsite/sampler/validated.h>
 #include <torch/types.h>
 
 namespace gibbsite {
@@ -12,13 +11,7 @@ Tensor kinetic(const Manifold* manifold, const Tensor& x, const Tensor& momentum
 
 }  // namespace
 
-Hmc::Hmc(const HmcOptions& options) : options_(validated(options, "hmc")) {}
-
-std::shared_ptr<const Kernel> Hmc::with_step_size(double step_size) const {
-  HmcOptions options = options_;
-  options.step_size = step_size;
-  return std::make_shared<Hmc>(options);
-}
+Hmc::Hmc(const HmcOptions& options) : SteppingKernel(options, "hmc") {}
 
 Step Hmc::step(const Target& target, const Tensor& x, Rng& rng, Graph graph, const Step* previous) const {
   refuse_graph(graph, "hmc");

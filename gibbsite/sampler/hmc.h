@@ -3,7 +3,7 @@
 #pragma once
 
 #include <gibbsite/core/options.h>
-#include <gibbsite/sampler/kernel.h>
+#include <gibbsite/sampler/stepping_kernel.h>
 
 namespace gibbsite {
 
@@ -24,17 +24,12 @@ struct HmcOptions {
 /// Draws a momentum, follows it by leapfrog steps and accepts by the change of the Hamiltonian. `leapfrog_steps`
 /// evaluations of the score per step, the last together with the energy, when `previous` is given. Step::noise is the
 /// momentum drawn. A trajectory that ends in a number that is not one is rejected. The adaptation target is 0.8.
-class Hmc : public Kernel {
+class Hmc : public SteppingKernel<Hmc, HmcOptions> {
  public:
   explicit Hmc(const HmcOptions& options);
   Step step(const Target& target, const Tensor& x, Rng& rng, Graph graph = Graph::kDetach,
             const Step* previous = nullptr) const override;
-  double step_size() const override { return options_.step_size; }
-  std::shared_ptr<const Kernel> with_step_size(double step_size) const override;
   double target_acceptance() const override { return 0.8; }
-
- private:
-  HmcOptions options_;
 };
 
 struct Phase {

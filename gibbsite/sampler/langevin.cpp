@@ -5,7 +5,6 @@
 #include <gibbsite/core/error.h>
 #include <gibbsite/sampler/langevin.h>
 #include <gibbsite/sampler/plain.h>
-#include <gibbsite/sampler/validated.h>
 #include <torch/types.h>
 
 #include <algorithm>
@@ -49,17 +48,11 @@ Tensor langevin_update(const Tensor& x, const Tensor& score, const Tensor& noise
 }
 
 Langevin::Langevin(const LangevinOptions& options)
-    : options_(validated(options, "langevin")), noise_factor_(std::sqrt(options.step_size) * options.noise_scale) {
+    : SteppingKernel(options, "langevin"), noise_factor_(std::sqrt(options.step_size) * options.noise_scale) {
   const std::vector<double>& clamp = options_.clamp;
   if (!clamp.empty() && !(clamp.size() == 2 && clamp[0] < clamp[1]))
     throw RequestError("langevin.clamp",
                        fmt::format("expected [] or [low, high] with low < high, got [{}]", fmt::join(clamp, ", ")));
-}
-
-std::shared_ptr<const Kernel> Langevin::with_step_size(double step_size) const {
-  LangevinOptions options = options_;
-  options.step_size = step_size;
-  return std::make_shared<Langevin>(options);
 }
 
 std::optional<Step> Langevin::advance(const Target& target, const Tensor& x, std::int64_t count, Rng& rng,

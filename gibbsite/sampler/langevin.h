@@ -3,7 +3,7 @@
 #pragma once
 
 #include <gibbsite/core/options.h>
-#include <gibbsite/sampler/kernel.h>
+#include <gibbsite/sampler/stepping_kernel.h>
 
 namespace gibbsite {
 
@@ -33,7 +33,7 @@ struct LangevinOptions {
 /// gradient, in x; the noise is a constant. Throws RequestError unless the options lie in their ranges and clamp is empty
 /// or low < high. On a manifold gradient_norm_limit measures the Riemannian length, and RequestError is thrown for the
 /// options that take coordinates one by one (gradient_limit, clamp) and for noise_first.
-class Langevin : public Kernel {
+class Langevin : public SteppingKernel<Langevin, LangevinOptions> {
  public:
   explicit Langevin(const LangevinOptions& options);
   Step step(const Target& target, const Tensor& x, Rng& rng, Graph graph = Graph::kDetach,
@@ -41,12 +41,8 @@ class Langevin : public Kernel {
   /// Without limits of length and noise first, and with target.rows: a thread takes a block of chains through all steps.
   std::optional<Step> advance(const Target& target, const Tensor& x, std::int64_t count, Rng& rng,
                               Draws draws) const override;
-  double step_size() const override { return options_.step_size; }
-  std::shared_ptr<const Kernel> with_step_size(double step_size) const override;
-  const LangevinOptions& options() const { return options_; }
 
  private:
-  LangevinOptions options_;
   double noise_factor_;  // √η·noise_scale
 };
 

@@ -4,7 +4,6 @@
 #include <gibbsite/sampler/mala.h>
 #include <gibbsite/sampler/metropolis.h>
 #include <gibbsite/sampler/plain.h>
-#include <gibbsite/sampler/validated.h>
 #include <torch/types.h>
 
 #include <cmath>
@@ -34,13 +33,7 @@ void log_ratio(const Tensor& x, const EnergyScore& at_x, const Tensor& y, const 
 
 }  // namespace
 
-Mala::Mala(const MalaOptions& options) : options_(validated(options, "mala")) {}
-
-std::shared_ptr<const Kernel> Mala::with_step_size(double step_size) const {
-  MalaOptions options = options_;
-  options.step_size = step_size;
-  return std::make_shared<Mala>(options);
-}
+Mala::Mala(const MalaOptions& options) : SteppingKernel(options, "mala") {}
 
 Step Mala::step(const Target& target, const Tensor& x, Rng& rng, Graph graph, const Step* previous) const {
   refuse_graph(graph, "mala");

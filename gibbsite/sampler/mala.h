@@ -2,7 +2,7 @@
 #pragma once
 
 #include <gibbsite/core/options.h>
-#include <gibbsite/sampler/kernel.h>
+#include <gibbsite/sampler/stepping_kernel.h>
 
 namespace gibbsite {
 
@@ -18,17 +18,12 @@ struct MalaOptions {
 /// `previous` is given. A proposal whose energy or score is not a number is rejected. Acceptance differences energies:
 /// in float32 its error is about 1e-7 |E|, so energies beyond 1e5 need float64. The adaptation target is 0.574. On a manifold
 /// a proposal that goes as far as the injectivity radius is rejected, so that one geodesic leads to it.
-class Mala : public Kernel {
+class Mala : public SteppingKernel<Mala, MalaOptions> {
  public:
   explicit Mala(const MalaOptions& options);
   Step step(const Target& target, const Tensor& x, Rng& rng, Graph graph = Graph::kDetach,
             const Step* previous = nullptr) const override;
-  double step_size() const override { return options_.step_size; }
-  std::shared_ptr<const Kernel> with_step_size(double step_size) const override;
   double target_acceptance() const override { return 0.574; }
-
- private:
-  MalaOptions options_;
 };
 
 /// log q(y | x), [B]: the density of N(x + (step_size/2) score_x, step_size I) at y, normalised.

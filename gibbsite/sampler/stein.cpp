@@ -2,7 +2,6 @@
 #include <gibbsite/core/error.h>
 #include <gibbsite/sampler/langevin.h>
 #include <gibbsite/sampler/stein.h>
-#include <gibbsite/sampler/validated.h>
 #include <torch/types.h>
 
 #include <algorithm>
@@ -72,13 +71,7 @@ Tensor log_kernel_density(const Tensor& x, double bandwidth, const Manifold* man
          std::log(static_cast<double>(x.size(0)));
 }
 
-Svgd::Svgd(const SvgdOptions& options) : options_(validated(options, "svgd")) {}
-
-std::shared_ptr<const Kernel> Svgd::with_step_size(double step_size) const {
-  SvgdOptions options = options_;
-  options.step_size = step_size;
-  return std::make_shared<Svgd>(options);
-}
+Svgd::Svgd(const SvgdOptions& options) : SteppingKernel(options, "svgd") {}
 
 Step Svgd::step(const Target& target, const Tensor& x, Rng& /*rng*/, Graph graph, const Step* /*previous*/) const {
   torch::AutoGradMode record(graph == Graph::kKeep);
@@ -96,13 +89,7 @@ double spos_noise_factor(const std::string& noise, double mix) {
   return noise == "flow" ? std::sqrt(1 - mix) : 1 - mix;
 }
 
-Spos::Spos(const SposOptions& options) : options_(validated(options, "spos")) {}
-
-std::shared_ptr<const Kernel> Spos::with_step_size(double step_size) const {
-  SposOptions options = options_;
-  options.step_size = step_size;
-  return std::make_shared<Spos>(options);
-}
+Spos::Spos(const SposOptions& options) : SteppingKernel(options, "spos") {}
 
 Step Spos::step(const Target& target, const Tensor& x, Rng& rng, Graph graph, const Step* /*previous*/) const {
   torch::AutoGradMode record(graph == Graph::kKeep);

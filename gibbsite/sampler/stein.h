@@ -7,7 +7,7 @@
 #pragma once
 
 #include <gibbsite/core/options.h>
-#include <gibbsite/sampler/kernel.h>
+#include <gibbsite/sampler/stepping_kernel.h>
 
 namespace gibbsite {
 
@@ -37,17 +37,12 @@ struct SvgdOptions {
 };
 
 /// Without noise: Step::noise is zero. Particles interact, so a chain depends on which others run beside it.
-class Svgd : public Kernel {
+class Svgd : public SteppingKernel<Svgd, SvgdOptions> {
  public:
   explicit Svgd(const SvgdOptions& options);
   Step step(const Target& target, const Tensor& x, Rng& rng, Graph graph = Graph::kDetach,
             const Step* previous = nullptr) const override;
-  double step_size() const override { return options_.step_size; }
   bool interacts() const override { return true; }
-  std::shared_ptr<const Kernel> with_step_size(double step_size) const override;
-
- private:
-  SvgdOptions options_;
 };
 
 struct SposOptions {
@@ -71,17 +66,12 @@ struct SposOptions {
 /// The factor of √η on the noise.
 double spos_noise_factor(const std::string& noise, double mix);
 
-class Spos : public Kernel {
+class Spos : public SteppingKernel<Spos, SposOptions> {
  public:
   explicit Spos(const SposOptions& options);
   Step step(const Target& target, const Tensor& x, Rng& rng, Graph graph = Graph::kDetach,
             const Step* previous = nullptr) const override;
-  double step_size() const override { return options_.step_size; }
   bool interacts() const override { return true; }
-  std::shared_ptr<const Kernel> with_step_size(double step_size) const override;
-
- private:
-  SposOptions options_;
 };
 
 }  // namespace gibbsite

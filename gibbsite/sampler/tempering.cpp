@@ -4,7 +4,6 @@
 #include <gibbsite/sampler/mala.h>
 #include <gibbsite/sampler/metropolis.h>
 #include <gibbsite/sampler/tempering.h>
-#include <gibbsite/sampler/validated.h>
 #include <torch/types.h>
 
 #include <cmath>
@@ -50,18 +49,12 @@ EnergyScore mixed(const EnergyScore& base, const EnergyScore& full, const Tensor
 
 }  // namespace
 
-Tempering::Tempering(const TemperingOptions& options) : options_(validated(options, kName)) {
+Tempering::Tempering(const TemperingOptions& options) : SteppingKernel(options, kName) {
   const std::vector<double>& ladder = options_.ladder;
   bool falls = !ladder.empty() && ladder.front() == 1;
   for (std::size_t r = 1; r < ladder.size(); ++r) falls = falls && ladder[r] < ladder[r - 1];
   if (!falls) throw RequestError("tempering.ladder", "inverse temperatures begin with 1 and fall");
   mover_ = make_mover(options_);
-}
-
-std::shared_ptr<const Kernel> Tempering::with_step_size(double step_size) const {
-  TemperingOptions options = options_;
-  options.step_size = step_size;
-  return std::make_shared<Tempering>(options);
 }
 
 Step Tempering::step(const Target& target, const Tensor& x, Rng& rng, Graph graph, const Step* previous) const {

@@ -9,7 +9,7 @@
 #pragma once
 
 #include <gibbsite/core/options.h>
-#include <gibbsite/sampler/kernel.h>
+#include <gibbsite/sampler/stepping_kernel.h>
 
 #include <string>
 #include <vector>
@@ -39,19 +39,16 @@ struct TemperingOptions {
 /// score of U at every row per step of MALA when `previous` is given. Step::accepted and probability are those of the moves,
 /// Step::exchanged tells which rows took the place of a neighbour; energy and score are U's at every row. Throws RequestError
 /// unless R divides the rows, the ladder begins with 1 and falls, and a manifold is not given.
-class Tempering : public Kernel {
+class Tempering : public SteppingKernel<Tempering, TemperingOptions> {
  public:
   explicit Tempering(const TemperingOptions& options);
   Step step(const Target& target, const Tensor& x, Rng& rng, Graph graph = Graph::kDetach,
             const Step* previous = nullptr) const override;
-  double step_size() const override { return options_.step_size; }
-  std::shared_ptr<const Kernel> with_step_size(double step_size) const override;
   double target_acceptance() const override { return mover_->target_acceptance(); }
   bool interacts() const override { return replicas() > 1; }
   std::int64_t replicas() const override { return static_cast<std::int64_t>(options_.ladder.size()); }
 
  private:
-  TemperingOptions options_;
   std::shared_ptr<const Kernel> mover_;
 };
 
