@@ -232,7 +232,8 @@ ReproduceOutcome reproduce(const ReproduceRequest& request, const Ports& ports) 
   fs::create_directories(outcome.directory, error);
   if (error) throw WorkError(outcome.directory, fmt::format("cannot make the directory: {}", error.message()));
   Result& result = outcome.result;
-  if (!request.force && fs::exists(file, error)) {
+  if (request.force) fs::remove(file, error);
+  if (fs::exists(file, error)) {
     result = read_result(file);
     if (result.experiment != request.experiment || result.scale != request.scale)
       throw RequestError(outcome.directory, fmt::format("holds {} at scale {}", result.experiment, result.scale),
@@ -241,8 +242,8 @@ ReproduceOutcome reproduce(const ReproduceRequest& request, const Ports& ports) 
     result.experiment = request.experiment;
     result.scale = request.scale;
     result.seed = request.seed;
+    result.environment = environment();
   }
-  result.environment = environment();
 
   Report report;
   report.title = request.experiment;
@@ -259,7 +260,10 @@ ReproduceOutcome reproduce(const ReproduceRequest& request, const Ports& ports) 
     fs::create_directories(context.directory, error);
     if (error) throw WorkError(context.directory, fmt::format("cannot make the directory: {}", error.message()));
     context.add = [&](const std::vector<Row>& rows) {
+      // Another call may have added rows of its own since.
+      if (fs::exists(file)) result = read_result(file);
       Result more = result;
+      more.environment = environment();
       more.rows = rows;
       for (Row& row : more.rows) {
         row.settings["seed"] = static_cast<double>(context.seed);
@@ -282,7 +286,10 @@ ReproduceOutcome reproduce(const ReproduceRequest& request, const Ports& ports) 
     report.curves.insert(report.curves.end(), made.curves.begin(), made.curves.end());
     report.densities.insert(report.densities.end(), made.densities.begin(), made.densities.end());
   }
-  write_result(file, result);
+  if (fs::exists(file))
+    result = read_result(file);
+  else
+    write_result(file, result);
   write_table(outcome.directory + "/table.md", result);
   report.summary = outcome.summary;
   add_result(report, result);

@@ -2,6 +2,7 @@
 #include <gibbsite/core/error.h>
 #include <gibbsite/recipe/list.h>
 #include <gibbsite/recipe/reproduce.h>
+#include <gibbsite/report/rows.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -67,6 +68,48 @@ TEST(Reproduce, SeedsAccumulateAndRepeatsAddNothing) {
   for (const char* name : {"result.json", "table.md", "report.html"}) EXPECT_TRUE(fs::exists(folder / name)) << name;
   request.scale = "desk";
   EXPECT_THROW(reproduce(request, {}), RequestError);
+  fs::remove_all(folder);
+}
+
+// Another call that ends while this one works.
+class Meanwhile : public Logger {
+ public:
+  explicit Meanwhile(std::string file) : file_(std::move(file)) {}
+  void info(const std::string& /*line*/) override { end(); }
+  void progress(const std::string& /*line*/, double /*done*/) override { end(); }
+
+ private:
+  std::string file_;
+
+  void end() {
+    Result result;
+    if (fs::exists(file_)) result = read_result(file_);
+    result.experiment = "smoke/ssm";
+    result.scale = "smoke";
+    result.environment.commit = "earlier";
+    Row row;
+    row.method = "another";
+    row.dataset = row.metric = row.unit = "1";
+    row.value = 1;
+    result.rows = {row};
+    write_result(file_, result);
+  }
+};
+
+TEST(Reproduce, KeepsRowsThatAnotherCallAddsAndSaysWhichCommitTheyAreOf) {
+  const fs::path folder = fs::temp_directory_path() / ("gibbsite_meanwhile_" + std::to_string(::getpid()));
+  Ports ports;
+  Meanwhile other((folder / "result.json").string());
+  ports.logger = &other;
+  const Result result = reproduce(short_smoke(folder), ports).result;
+  ASSERT_GT(result.rows.size(), 1u);
+  EXPECT_EQ(result.rows[0].method, "another");
+  EXPECT_EQ(result.rows[0].settings.at("commit"), Setting(std::string("earlier")));
+  EXPECT_EQ(result.rows[1].settings.count("commit"), 0u);
+  EXPECT_EQ(result.environment.commit, environment().commit);
+  ReproduceRequest again = short_smoke(folder);
+  again.force = true;
+  EXPECT_EQ(reproduce(again, {}).result.rows.size(), result.rows.size() - 1);
   fs::remove_all(folder);
 }
 
