@@ -208,6 +208,8 @@ std::unique_ptr<ConjugateEnergy> make_conjugate_energy(const ConjugateEnergyOpti
                                                        const ModelContext& context) {
   if (options.family == "von_mises_fisher" && options.latent_size < 2)
     throw RequestError("model.latent_size", "a sphere needs two coordinates or more");
+  if (options.family == "dirichlet" && options.latent_size < 2)
+    throw RequestError("model.latent_size", "shares of a whole need two parts or more");
   std::shared_ptr<const ExponentialFamily> family = make_family(options.family, options.latent_size);
   Parameters parameters(context.init, context.dtype, context.device);
   FeatureNet body(parameters, "statistics", options, context.event, family->statistics());

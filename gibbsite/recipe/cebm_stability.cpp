@@ -7,6 +7,7 @@
 #include <gibbsite/recipe/parse.h>
 #include <gibbsite/recipe/step_cost.h>
 #include <gibbsite/recipe/train.h>
+#include <gibbsite/train/diverged.h>
 #include <torch/types.h>
 
 #include <algorithm>
@@ -83,9 +84,10 @@ class Stability {
     try {
       finished.result = train_recipe(request, ports_).result;
       for (const auto& [number, value] : finished.result.last) finished.failed |= !std::isfinite(value);
-    } catch (const WorkError& error) {
+    } catch (const Diverged& error) {
       ports_.logger->warn(error.what());
       finished.failed = true;
+      finished.result.rollbacks = error.rollbacks();
     }
     return finished;
   }

@@ -69,8 +69,13 @@ ModelStudy::ModelStudy(const StudyPlan& plan, const ExperimentContext& context, 
   only_ = take_method(asked, slugs_);
   options_ = take_options(asked, plan.name, options_);
   data_ = asked_data(asked, otherwise_data);
-  for (const std::string& assignment : asked)
+  if (!options_.models.empty() && !fs::is_directory(options_.models))
+    throw RequestError(plan.name + ".models", fmt::format("there is no directory '{}'", options_.models));
+  for (const std::string& assignment : asked) {
+    if (assigned_key(assignment) == "data.name")
+      throw RequestError("--set data.name", "rows would be of another data set than they say", "--set data=NAME");
     if (assignment.rfind(kData, 0) != 0) set_.push_back(assignment);
+  }
   set_.insert(set_.begin(), "data.name=" + data_);
   dataset_ =
       data_ == "cifar10" && load_published(data_, context.path).train->size() < 50000 ? data_ + "-partial" : data_;

@@ -232,9 +232,13 @@ ReproduceOutcome reproduce(const ReproduceRequest& request, const Ports& ports) 
   fs::create_directories(outcome.directory, error);
   if (error) throw WorkError(outcome.directory, fmt::format("cannot make the directory: {}", error.message()));
   Result& result = outcome.result;
-  if (request.force) fs::remove(file, error);
-  if (fs::exists(file, error)) {
-    result = read_result(file);
+  // What is there is replaced by the first rows of this call.
+  bool replace = request.force;
+  const auto refresh = [&] {
+    if (!replace && fs::exists(file, error)) result = read_result(file);
+  };
+  if (!replace && fs::exists(file, error)) {
+    refresh();
     if (result.experiment != request.experiment || result.scale != request.scale)
       throw RequestError(outcome.directory, fmt::format("holds {} at scale {}", result.experiment, result.scale),
                          "--out names another directory, --force replaces it");
@@ -261,7 +265,8 @@ ReproduceOutcome reproduce(const ReproduceRequest& request, const Ports& ports) 
     if (error) throw WorkError(context.directory, fmt::format("cannot make the directory: {}", error.message()));
     context.add = [&](const std::vector<Row>& rows) {
       // Another call may have added rows of its own since.
-      if (fs::exists(file)) result = read_result(file);
+      refresh();
+      replace = false;
       Result more = result;
       more.environment = environment();
       more.rows = rows;
@@ -286,10 +291,8 @@ ReproduceOutcome reproduce(const ReproduceRequest& request, const Ports& ports) 
     report.curves.insert(report.curves.end(), made.curves.begin(), made.curves.end());
     report.densities.insert(report.densities.end(), made.densities.begin(), made.densities.end());
   }
-  if (fs::exists(file))
-    result = read_result(file);
-  else
-    write_result(file, result);
+  refresh();
+  write_result(file, result);
   write_table(outcome.directory + "/table.md", result);
   report.summary = outcome.summary;
   add_result(report, result);

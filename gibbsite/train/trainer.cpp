@@ -5,6 +5,7 @@
 #include <gibbsite/core/ranks.h>
 #include <gibbsite/core/text.h>
 #include <gibbsite/train/batch_prefetch.h>
+#include <gibbsite/train/diverged.h>
 #include <gibbsite/train/gradient_buckets.h>
 #include <gibbsite/train/trainer.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -565,12 +566,11 @@ void Trainer::State::roll_back(const std::string& reason) {
   const bool give_up = rollbacks > options().max_rollbacks;
   restore_core(Checkpoint{0, {}, snapshot}, "snapshot");
   if (give_up)
-    throw WorkError(
-        "train",
+    throw Diverged(
         fmt::format("diverged at step {} (phase '{}': {}) and {}", at, phase, reason,
                     options().max_rollbacks == 0 ? "rollbacks are off"
                                                  : fmt::format("gave up after {} rollbacks", options().max_rollbacks)),
-        "lower the learning rate or clip the gradient");
+        options().max_rollbacks);
   rate_scale *= options().rollback_factor;
   setup.ports.logger->warn(
       fmt::format("diverged at step {} (phase '{}': {}): back to step {}, learning rate × {:.4g} "

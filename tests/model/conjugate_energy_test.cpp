@@ -189,6 +189,17 @@ TEST(ConjugateEnergy, JetsAreDerivatives) {
     }
 }
 
+TEST(ConjugateEnergy, RefusesLawsOfASinglePoint) {
+  ModelContext context;
+  context.event = {1, 8, 8};
+  ConjugateEnergyOptions options;
+  options.latent_size = 1;
+  for (const char* family : {"dirichlet", "von_mises_fisher"}) {
+    options.family = family;
+    EXPECT_THROW(make_conjugate_energy(options, context), RequestError) << family;
+  }
+}
+
 // Sheet, 1.4: parameters of the encoder with one hidden layer of 256.
 TEST(ConjugateEnergy, SizesOfTheSheet) {
   ModelContext context;

@@ -71,6 +71,20 @@ TEST(Reproduce, SeedsAccumulateAndRepeatsAddNothing) {
   fs::remove_all(folder);
 }
 
+TEST(Reproduce, StudiesRefuseDataThatRowsWouldNotNameAndModelsThatAreNotThere) {
+  const fs::path folder = fs::temp_directory_path() / ("gibbsite_study_" + std::to_string(::getpid()));
+  ReproduceRequest request;
+  request.experiment = "cebm/few-label";
+  request.scale = "smoke";
+  request.out = folder.string();
+  for (const std::string& assignment :
+       {std::string("data.name=fashion-mnist"), "cebm.models=" + folder.string() + "/no"}) {
+    request.set = {"method=cebm", assignment};
+    EXPECT_THROW(reproduce(request, {}), RequestError) << assignment;
+  }
+  fs::remove_all(folder);
+}
+
 // Another call that ends while this one works.
 class Meanwhile : public Logger {
  public:
