@@ -25,4 +25,10 @@ std::string openblas_kernels() {
   return name ? name() : "";
 }
 
+std::string shell_quoted(const std::string& text) {
+  std::string result = "'";
+  for (const char c : text) result += c == '\'' ? "'\\''" : std::string(1, c);
+  return result + "'";
+}
+
 }  // namespace gibbsite

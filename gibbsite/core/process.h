@@ -1,4 +1,4 @@
-// What the libraries below decide once per process, set as suits the work here.
+// What the libraries below decide once per process, set as suits the work here; and what other processes are called with.
 #pragma once
 
 #include <string>
@@ -12,5 +12,8 @@ void tune_process(char** argv);
 
 /// The kernels OpenBLAS chose for this processor ("SkylakeX"; OPENBLAS_CORETYPE overrules it), "" without OpenBLAS.
 std::string openblas_kernels();
+
+/// One word of a shell's command line, whatever the text holds.
+std::string shell_quoted(const std::string& text);
 
 }  // namespace gibbsite

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 #include <gibbsite/core/error.h>
+#include <gibbsite/core/process.h>
 #include <gibbsite/data/npy.h>
 #include <gibbsite/metric/neighbours.h>
 #include <gibbsite/recipe/cebm_models.h>
@@ -48,7 +49,8 @@ Tensor neighbour_embedding(const Tensor& codes, const std::string& folder) {
   const std::string program =
       "import sys, numpy, sklearn.manifold as m; "
       "numpy.save(sys.argv[2], m.TSNE(random_state=0).fit_transform(numpy.load(sys.argv[1])).astype(float))";
-  const std::string command = fmt::format("python3 -c '{}' '{}' '{}'", program, in, out);
+  const std::string command =
+      fmt::format("python3 -c {} {} {}", shell_quoted(program), shell_quoted(in), shell_quoted(out));
   if (std::system(command.c_str()) != 0) throw WorkError("t-SNE", "python3 failed on " + in);
   return read_npy(out);
 }

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <ctime>
 #include <filesystem>
 #include <iterator>
@@ -30,7 +31,12 @@ std::string cpu_file(const std::string& run) { return run + "/cpu-seconds"; }
 
 // That the training of a run has taken, in all calls.
 double cpu_seconds_of(const std::string& run) {
-  return fs::exists(cpu_file(run)) ? std::stod(read_file(cpu_file(run))) : 0;
+  if (!fs::exists(cpu_file(run))) return 0;
+  const std::string text = read_file(cpu_file(run));
+  char* end = nullptr;
+  const double seconds = std::strtod(text.c_str(), &end);
+  if (end == text.c_str()) throw WorkError(cpu_file(run), "is not a number of seconds");
+  return seconds;
 }
 
 // Adds this call's share when it ends, however it does.

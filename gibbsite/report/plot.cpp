@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/core/file.h>
+#include <gibbsite/core/process.h>
 #include <gibbsite/report/color_map.h>
 #include <gibbsite/report/plot.h>
 #include <gibbsite/report/plot_data.h>
@@ -42,12 +43,6 @@ struct Outcome {
   bool succeeded;
   std::string output;
 };
-
-std::string shell_quoted(const std::string& text) {
-  std::string result = "'";
-  for (const char c : text) result += c == '\'' ? "'\\''" : std::string(1, c);
-  return result + "'";
-}
 
 Outcome run(const std::string& command) {
   Outcome result{false, ""};
