@@ -139,12 +139,17 @@ ModelStudy::Trained ModelStudy::train(const StudyModel& model, double share, con
   const std::int64_t wanted = requested_recipe(request).at_table("train").find("steps")->integer();
   std::vector<std::int64_t> done;
   if (fs::exists(request.out)) done = CheckpointStore(request.out).steps();
-  if (done.empty() || done.back() < wanted) {
+  const auto go_on = [&] {
     ports_.logger->info(fmt::format("{}: training to step {}", model.slug, wanted));
     const CpuTime time(request.out);
     train_or_resume(request, ports_);
-  }
+  };
+  if (done.empty() || done.back() < wanted) go_on();
   Trained trained = load(model, request.out);
+  if (trained.step < wanted) {  // its last checkpoint cannot be read
+    go_on();
+    trained = load(model, request.out);
+  }
   trained.further = trained.step > wanted;
   return trained;
 }
