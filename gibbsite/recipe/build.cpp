@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 namespace gibbsite {
 namespace {
@@ -371,13 +372,13 @@ Config run_recipe(const RunDirectory& run, const std::vector<std::string>& overr
     if (!known || known->string() != parse_value(assignment.substr(name.size()), "--set sampler.name").string())
       recipe.erase("sampler");
   }
+  std::set<std::string> free = settings_of_sampling();
+  free.insert({"device", "evaluate", "model.precision", "vae.run"});
   for (const std::string& assignment : overrides) {
-    const std::string key = assigned_key(assignment), table = table_of(key);
-    if (!is_of_sampling(key) && table != "evaluate" && table != "device" && key != "model.precision" &&
-        key != "vae.run")
-      throw RequestError("--set", fmt::format("'{}' cannot change once a run is trained", table),
-                         "only device, evaluate, sample, sampler, model.precision, vae.readjust, vae.run, vae.samples, "
-                         "vae.start, vae.temperature can");
+    const std::string key = assigned_key(assignment);
+    if (!covers(free, key))
+      throw RequestError("--set", fmt::format("'{}' cannot change once a run is trained", table_of(key)),
+                         fmt::format("only {} can", fmt::join(free, ", ")));
     apply_override(recipe, assignment);
   }
   return recipe;

@@ -78,9 +78,10 @@ ModelStudy::ModelStudy(const StudyPlan& plan, const ExperimentContext& context, 
   if (!options_.models.empty() && !fs::is_directory(options_.models))
     throw RequestError(plan.name + ".models", fmt::format("there is no directory '{}'", options_.models));
   for (const std::string& assignment : asked) {
-    if (assigned_key(assignment) == "data.name")
+    const std::string key = assigned_key(assignment);
+    if (key == "data.name")
       throw RequestError("--set data.name", "rows would be of another data set than they say", "--set data=NAME");
-    if (assignment.rfind(kData, 0) != 0) set_.push_back(assignment);
+    if (key != "data") set_.push_back(assignment);
   }
   set_.insert(set_.begin(), "data.name=" + data_);
   dataset_ =
@@ -157,8 +158,9 @@ ModelStudy::Trained ModelStudy::train(const StudyModel& model, double share, con
 std::vector<std::string> ModelStudy::sampling_settings(const StudyModel& model) const {
   std::vector<std::string> chosen;
   if (!serves(model))
-    std::copy_if(set_.begin(), set_.end(), std::back_inserter(chosen),
-                 [](const std::string& assignment) { return is_of_sampling(assigned_key(assignment)); });
+    std::copy_if(set_.begin(), set_.end(), std::back_inserter(chosen), [](const std::string& assignment) {
+      return covers(settings_of_sampling(), assigned_key(assignment));
+    });
   return chosen;
 }
 

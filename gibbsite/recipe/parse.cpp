@@ -31,7 +31,6 @@ constexpr bool is_non_ascii_horizontal_whitespace(char32_t c) noexcept {
 
 #include <algorithm>
 #include <filesystem>
-#include <set>
 
 namespace gibbsite {
 namespace {
@@ -162,10 +161,14 @@ std::string assigned_key(const std::string& assignment) { return assignment.subs
 
 std::string table_of(const std::string& key) { return key.substr(0, key.find('.')); }
 
-bool is_of_sampling(const std::string& key) {
-  static const std::set<std::string> keys = {"vae.samples", "vae.start", "vae.temperature", "vae.readjust"};
-  const std::string table = table_of(key);
-  return table == "sample" || table == "sampler" || keys.count(key) > 0;
+bool covers(const std::set<std::string>& settings, const std::string& key) {
+  return settings.count(key) + settings.count(table_of(key)) > 0;
+}
+
+const std::set<std::string>& settings_of_sampling() {
+  static const std::set<std::string> settings = {"sample",    "sampler",         "vae.samples",
+                                                 "vae.start", "vae.temperature", "vae.readjust"};
+  return settings;
 }
 
 void apply_override(Config& recipe, const std::string& assignment) {

@@ -3,6 +3,7 @@
 
 #include <gibbsite/core/config.h>
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -21,8 +22,11 @@ void apply_override(Config& recipe, const std::string& assignment);
 std::string assigned_key(const std::string& assignment);
 std::string table_of(const std::string& key);
 
-/// Whether a key says how a run is sampled: one that is trained already follows it.
-bool is_of_sampling(const std::string& key);
+/// Whether tables and keys have this key or its table.
+bool covers(const std::set<std::string>& settings, const std::string& key);
+
+/// Tables and keys that say how a run is sampled: one that is trained already follows them.
+const std::set<std::string>& settings_of_sampling();
 
 /// Reads a recipe. `extends = "base.toml"` (or an array, later ones win) names recipes that this one overrides table by
 /// table, relative to its own folder. Overrides come last. Throws RequestError for a file that is missing, a syntax error

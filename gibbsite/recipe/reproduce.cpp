@@ -150,9 +150,9 @@ std::vector<std::string> of_rows(const std::vector<std::string>& set) {
 
 // Whether a run is neither the one without this setting nor that one trained further.
 bool changes_training(const std::string& assignment) {
-  static const std::set<std::string> tables = {"experiment", "evaluation", "evaluate", "cebm", "vaebm"};
+  static const std::set<std::string> others = {"experiment", "evaluation", "evaluate", "cebm", "vaebm", "train.steps"};
   const std::string key = assigned_key(assignment);
-  return !is_of_sampling(key) && tables.count(table_of(key)) == 0 && key != "train.steps";
+  return !covers(settings_of_sampling(), key) && !covers(others, key);
 }
 
 std::string folder_of(std::uint64_t seed, const std::vector<std::string>& settings) {
@@ -235,10 +235,11 @@ ReproduceOutcome reproduce(const ReproduceRequest& request, const Ports& ports) 
   // What is there is replaced by the first rows of this call.
   bool replace = request.force;
   const auto refresh = [&] {
-    if (!replace && fs::exists(file, error)) result = read_result(file);
+    const bool known = !replace && fs::exists(file, error);
+    if (known) result = read_result(file);
+    return known;
   };
-  if (!replace && fs::exists(file, error)) {
-    refresh();
+  if (refresh()) {
     if (result.experiment != request.experiment || result.scale != request.scale)
       throw RequestError(outcome.directory, fmt::format("holds {} at scale {}", result.experiment, result.scale),
                          "--out names another directory, --force replaces it");

@@ -19,7 +19,8 @@ struct ExperimentContext {
   std::vector<std::string> set;  ///< "key=value" of the command line
   std::string directory;         ///< for runs and pictures of this seed; exists
   DataPath path;
-  /// Adds rows to result.json at once, so that an interrupted reproduction keeps them. Fills in the seed.
+  /// Adds rows to result.json at once, so that an interrupted reproduction keeps them. Fills in the seed and the
+  /// settings of the call.
   std::function<void(const std::vector<Row>&)> add;
   /// True if result.json has rows of this method and data set for this seed, by the same settings of the call.
   std::function<bool(const std::string& method, const std::string& dataset)> done;

@@ -119,7 +119,7 @@ class Trainer {
   /// Trains from step() to options.steps. A run that starts at step 0 writes a first checkpoint only when one is due.
   /// On a request to interrupt it saves a checkpoint and throws Interrupted. Divergence (a loss or gradient norm that
   /// is not finite, a gradient norm beyond gradient_blowup times its running median while the loss jumps, an "energy_gap"
-  /// beyond its limit) returns to the last snapshot with a lower learning rate, and throws WorkError after max_rollbacks. With
+  /// beyond its limit) returns to the last snapshot with a lower learning rate, and throws Diverged after max_rollbacks. With
   /// gradient_blowup, a snapshot is put off once while the last loss is above the range of losses at the snapshot before, by
   /// more than the range is wide. With patience, the best parameters are in place at the end; the last checkpoint still holds
   /// the last ones.

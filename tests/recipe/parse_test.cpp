@@ -197,9 +197,9 @@ TEST(Assignment, IsOfSamplingByItsTableOrKey) {
   EXPECT_EQ(table_of("model.hidden"), "model");
   EXPECT_EQ(table_of("device"), "device");
   for (const char* key : {"sample.steps", "sampler.step_size", "vae.temperature", "vae.start"})
-    EXPECT_TRUE(is_of_sampling(key)) << key;
+    EXPECT_TRUE(covers(settings_of_sampling(), key)) << key;
   for (const char* key : {"vae.run", "model.hidden", "samples", "train.steps"})
-    EXPECT_FALSE(is_of_sampling(key)) << key;
+    EXPECT_FALSE(covers(settings_of_sampling(), key)) << key;
 }
 
 }  // namespace
