@@ -39,7 +39,8 @@ void OptionReader::number(const std::string& name, T& value, const Range& range,
   const Config* node = find(name);
   if (!node) return;
   const auto out_of_range = [&](double got) {
-    throw RequestError(node->origin(), fmt::format("{}.{} is {}, expected {}", path_, name, got, range.text()));
+    throw RequestError(node->origin(), fmt::format("{}.{} is {}, expected {}", path_, name, got,
+                                                   range.text().empty() ? "a number" : range.text()));
   };
   const auto convert = [&](const Config& item) {
     try {

@@ -54,10 +54,20 @@ const CebmModel& cebm_model(const std::string& slug) {
   return *found;
 }
 
+void require_image_classes(const std::string& data, const DataPath& path) {
+  const Published found = load_published(data, path);
+  const Tensor label = (found.train ? found.train : found.test)->label;
+  if (!label.defined() || label.min().item<std::int64_t>() < 0 || label.max().item<std::int64_t>() != kImageClasses - 1)
+    throw RequestError("--set data", fmt::format("'{}' has no classes 0 to {}, which representations are to tell", data,
+                                                 kImageClasses - 1));
+}
+
 CebmStudy::CebmStudy(const ExperimentContext& context, const Ports& ports, const std::string& otherwise_data,
                      std::vector<std::string> slugs, std::string metric)
     : ModelStudy({"cebm", cebm_models(), 15, small_networks()}, context, ports, otherwise_data, std::move(slugs),
-                 std::move(metric)) {}
+                 std::move(metric)) {
+  require_image_classes(data(), context.path);
+}
 
 Tensor representation(const Parts& parts, const Tensor& x, const Ports& ports) {
   const torch::NoGradGuard no_grad;

@@ -40,4 +40,7 @@ Estimate few_label_accuracy(const LabelledCodes& train, const LabelledCodes& tes
 
 constexpr std::int64_t kImageClasses = 10;  ///< of every labelled data set here
 
+/// Throws RequestError unless the images of this named set are of that many classes.
+void require_image_classes(const std::string& data, const DataPath& path);
+
 }  // namespace gibbsite

@@ -72,7 +72,7 @@ class Spaces {
       row.value = found.same.value;
       row.standard_error = found.same.standard_error;
       row.settings["neighbours"] = static_cast<double>(k);
-      if (k == 1 && like.dataset == "cifar10-partial" && published().count(like.method))
+      if (k == 1 && study_.data() == "cifar10" && published().count(like.method))
         row.published = published().at(like.method);
       rows.push_back(row);
       line += fmt::format("  {} nearest: {}", k, format_estimate(found.same.value, found.same.standard_error));

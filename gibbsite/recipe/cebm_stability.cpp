@@ -17,6 +17,8 @@
 namespace gibbsite {
 namespace {
 
+const char* const kMethod = "cebm-pcd";
+
 struct StabilityOptions {
   std::int64_t trainings = 20;
   std::int64_t steps = 500;
@@ -41,14 +43,18 @@ class Stability {
     }
     std::vector<std::string> asked = context.set;
     options_ = take_experiment_options(asked, options_);
+    take_method(asked, {kMethod});
+    for (std::string& assignment : asked)
+      if (assigned_key(assignment) == "data") assignment.insert(assignment.find('='), ".name");
     if (context.scale != "paper") {
-      const std::vector<std::string>& plan = cebm_model("cebm-pcd").set;
+      const std::vector<std::string>& plan = cebm_model(kMethod).set;
       set_.insert(set_.begin(), plan.begin(), plan.end());
     }
     set_.insert(set_.end(), {fmt::format("train.steps={}", options_.steps), "train.checkpoint_every=1000000"});
     set_.insert(set_.end(), asked.begin(), asked.end());
     const Config recipe = load_recipe(find_recipe("cebm/mnist"), set_);
     data_ = recipe.at_table("data").find("name")->string();
+    require_image_classes(data_, context.path);
     rate_ = recipe.at_table("optimizer").find("learning_rate")->real();
   }
 
@@ -94,7 +100,7 @@ class Stability {
 
   Row row(const char* metric, const Estimate& estimate) const {
     Row made;
-    made.method = "cebm-pcd";
+    made.method = kMethod;
     made.dataset = data_;
     made.metric = metric;
     made.value = estimate.value;
@@ -103,8 +109,12 @@ class Stability {
     return made;
   }
 
+  std::vector<Row> outcome_of(const Finished& one) const {
+    return {row("failures", {one.failed ? 1.0 : 0.0}), row("rollbacks", {static_cast<double>(one.result.rollbacks)})};
+  }
+
   bool present(const char* metric, const std::vector<std::pair<std::string, double>>& settings) const {
-    const std::vector<Row> rows = rows_of_seed(context_, "cebm-pcd", metric);
+    const std::vector<Row> rows = rows_of_seed(context_, kMethod, metric);
     return std::any_of(rows.begin(), rows.end(), [&](const Row& row) {
       return std::all_of(settings.begin(), settings.end(),
                          [&](const auto& of) { return number_of(row, of.first) == of.second; });
@@ -126,12 +136,11 @@ class Stability {
       if (present("failures", {rate, training})) continue;
       const Finished one = train("blow-up", static_cast<std::int64_t>(context_.seed) * 1000 + k,
                                  {fmt::format("optimizer.learning_rate={}", rate_ * factor)});
-      add({row("failures", {one.failed ? 1.0 : 0.0}), row("rollbacks", {static_cast<double>(one.result.rollbacks)})},
-          {rate, training});
+      add(outcome_of(one), {rate, training});
     }
     const auto counts = [&](const char* metric) {
       std::vector<double> found;
-      for (const Row& row : rows_of_seed(context_, "cebm-pcd", metric))
+      for (const Row& row : rows_of_seed(context_, kMethod, metric))
         if (number_of(row, "rate") == factor && number_of(row, "training") < options_.trainings)
           found.push_back(row.value);
       return found;
@@ -149,12 +158,12 @@ class Stability {
   void setting(double magnitude, std::int64_t steps, std::int64_t size) {
     const std::vector<std::pair<std::string, double>> settings = {
         {"magnitude", magnitude}, {"steps", static_cast<double>(steps)}, {"latent_size", static_cast<double>(size)}};
-    if (present("accuracy", settings)) return;
+    if (present("failures", settings)) return;
     const Finished one =
         train(fmt::format("c-{}-steps-{}-size-{}", magnitude, steps, size), static_cast<std::int64_t>(context_.seed),
               {fmt::format("objective.magnitude={}", magnitude), fmt::format("objective.steps={}", steps),
                fmt::format("model.latent_size={}", size)});
-    std::vector<Row> rows = {row("rollbacks", {static_cast<double>(one.result.rollbacks)})};
+    std::vector<Row> rows = outcome_of(one);
     std::string line = fmt::format("c = {}, {} steps, {} numbers:", magnitude, steps, size);
     if (one.failed) {
       line += " failed";

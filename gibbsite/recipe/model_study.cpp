@@ -109,9 +109,10 @@ std::vector<StudyModel> ModelStudy::missing() const {
 }
 
 std::string ModelStudy::run_of(const StudyModel& model, const std::string& variant) const {
-  const fs::path own = context_.directory,
-                 folder = options_.models.empty() ? own : fs::path(options_.models) / own.filename();
-  return fmt::format("{}/{}{}-{}", folder.string(), model.slug, variant, dataset_);
+  const fs::path own = context_.directory;
+  const std::string name = fmt::format("{}{}-{}", model.slug, variant, dataset_);
+  const fs::path other = fs::path(options_.models) / own.filename() / name;
+  return !options_.models.empty() && fs::exists(other) ? other.string() : (own / name).string();
 }
 
 ModelStudy::Trained ModelStudy::train(const StudyModel& model, double share, const std::string& variant,
@@ -138,19 +139,12 @@ ModelStudy::Trained ModelStudy::train(const StudyModel& model, double share, con
   request.out = run_of(model, variant);
   request.path = context_.path;
   const std::int64_t wanted = requested_recipe(request).at_table("train").find("steps")->integer();
-  std::vector<std::int64_t> done;
-  if (fs::exists(request.out)) done = CheckpointStore(request.out).steps();
-  const auto go_on = [&] {
+  if (steps_done(request.out, *ports_.logger) < wanted) {
     ports_.logger->info(fmt::format("{}: training to step {}", model.slug, wanted));
     const CpuTime time(request.out);
     train_or_resume(request, ports_);
-  };
-  if (done.empty() || done.back() < wanted) go_on();
-  Trained trained = load(model, request.out);
-  if (trained.step < wanted) {  // its last checkpoint cannot be read
-    go_on();
-    trained = load(model, request.out);
   }
+  Trained trained = load(model, request.out);
   trained.further = trained.step > wanted;
   return trained;
 }

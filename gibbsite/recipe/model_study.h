@@ -18,8 +18,10 @@ struct StudyOptions {
   std::string classifier;
   void declare(OptionVisitor& o) {
     o.option("minutes", minutes,
-             "training of a model on one core of the machine that the page names: steps are in proportion", positive());
-    o.option("models", models, "result directory of another of these experiments, whose models are taken; empty: own");
+             "training of a model on one core of the machine that the page names: steps are in proportion",
+             {0, 1e9, true, false});
+    o.option("models", models,
+             "result directory of another of these experiments, whose models are taken where they are there");
     o.option("classifier", classifier, "run of the classifier that judges samples; empty: it is trained first");
   }
 };
@@ -71,7 +73,7 @@ class ModelStudy {
                 const std::vector<std::string>& set = {}) const;
   /// A run of this model as it is, sampled by the settings asked for.
   Trained load(const StudyModel& model, const std::string& run) const;
-  /// Directory of a model's run.
+  /// Directory of a model's run: that of `models` where it is there.
   std::string run_of(const StudyModel& model, const std::string& variant = "") const;
   Row row(const std::string& method, const char* metric, const Estimate& estimate, const char* unit = "1") const;
   /// The same with the step and route of a model.
@@ -81,6 +83,8 @@ class ModelStudy {
   Dataset rows(const Dataset& split, std::int64_t count) const;
   /// As many rows, the last, for the choice of settings; throws RequestError where some of them are among the first.
   Dataset last_rows(const Dataset& split, std::int64_t count) const;
+  /// Name of the data, and as rows have it ("-partial").
+  const std::string& data() const { return data_; }
   const std::string& dataset() const { return dataset_; }
   bool smoke() const { return context_.scale == "smoke"; }
   const ExperimentContext& context() const { return context_; }

@@ -166,6 +166,30 @@ std::string folder_of(std::uint64_t seed, const std::vector<std::string>& settin
   return name.size() <= kMost ? name : fmt::format("{},{:08x}", name.substr(0, kMost), crc32c(name));
 }
 
+// A folder whose place is taken, removed in the end unless it is to come back.
+class Replaced {
+ public:
+  explicit Replaced(std::string folder) : folder_(std::move(folder)), aside_(folder_ + ",replaced") {
+    std::error_code error;
+    fs::remove_all(aside_, error);
+    if (fs::exists(folder_, error)) fs::rename(folder_, aside_);
+  }
+  ~Replaced() {
+    std::error_code error;
+    fs::remove_all(aside_, error);
+  }
+  Replaced(const Replaced&) = delete;
+  Replaced& operator=(const Replaced&) = delete;
+  void restore() const {
+    if (!fs::exists(aside_)) return;
+    fs::remove_all(folder_);
+    fs::rename(aside_, folder_);
+  }
+
+ private:
+  std::string folder_, aside_;
+};
+
 std::vector<Row> rows_with(const Result& result, const std::string& set) {
   std::vector<Row> found;
   for (const Row& row : result.rows) {
@@ -261,13 +285,15 @@ ReproduceOutcome reproduce(const ReproduceRequest& request, const Ports& ports) 
     context.set = request.set;
     context.directory = outcome.directory + "/" + folder_of(context.seed, settings);
     context.path = request.path;
-    if (request.force) fs::remove_all(context.directory, error);
+    std::optional<Replaced> before;
+    if (request.force) before.emplace(context.directory);
     fs::create_directories(context.directory, error);
     if (error) throw WorkError(context.directory, fmt::format("cannot make the directory: {}", error.message()));
     context.add = [&](const std::vector<Row>& rows) {
       // Another call may have added rows of its own since.
       refresh();
       replace = false;
+      before.reset();
       Result more = result;
       more.environment = environment();
       more.rows = rows;
@@ -285,7 +311,13 @@ ReproduceOutcome reproduce(const ReproduceRequest& request, const Ports& ports) 
     context.measured = [&](const std::string& method, const std::string& dataset, const std::string& metric) {
       return has_rows(rows_of_seed(context, method, metric), method, dataset, context.seed);
     };
-    const ExperimentOutcome made = experiment->run(context, ports);
+    ExperimentOutcome made;
+    try {
+      made = experiment->run(context, ports);
+    } catch (const RequestError&) {
+      if (before) before->restore();
+      throw;
+    }
     outcome.summary = made.summary;
     add_training(report, context.directory);
     report.pictures.insert(report.pictures.end(), made.pictures.begin(), made.pictures.end());

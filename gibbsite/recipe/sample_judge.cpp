@@ -68,8 +68,7 @@ const Judge& SampleJudge::judge(const Parts& parts) {
     request.path = context_.path;
     run = request.out;
     const std::int64_t steps = requested_recipe(request).at_table("train").find("steps")->integer();
-    const std::vector<std::int64_t> done = fs::exists(run) ? CheckpointStore(run).steps() : std::vector<std::int64_t>();
-    if (done.empty() || done.back() < steps) train_or_resume(request, ports_);
+    if (steps_done(run, *ports_.logger) < steps) train_or_resume(request, ports_);
   }
   Shape event = parts.transforms.event;
   if (settings_.channels) event.erase(event.begin());
@@ -107,6 +106,10 @@ JudgedDigits SampleJudge::digits(const Parts& parts, const std::string& method, 
 Row SampleJudge::floor(const Parts& parts, std::int64_t n) {
   const Dataset& test = parts.data->splits.test;
   const std::int64_t count = std::min(n, test.size() - std::min(settings_.reference, test.size()));
+  if (count < 2)
+    throw RequestError("data", fmt::format("{} test images are too few: real ones that samples are compared with and "
+                                           "others beside them",
+                                           test.size()));
   return distance(parts, "data", test.rows(test.size() - count, count).x.to(torch::kFloat));
 }
 

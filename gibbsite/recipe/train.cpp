@@ -262,6 +262,11 @@ TrainOutcome train_or_resume(TrainRequest request, const Ports& ports) {
   return train_recipe(request, ports);
 }
 
+std::int64_t steps_done(const std::string& run, Logger& logger) {
+  const CheckpointStore checkpoints(run);
+  return checkpoints.empty() ? 0 : checkpoints.load_newest(logger).step;
+}
+
 Config requested_recipe(const TrainRequest& request) {
   std::vector<std::string> set = request.set;
   if (request.seed) set.push_back(fmt::format("seed={}", *request.seed));

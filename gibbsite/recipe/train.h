@@ -38,6 +38,9 @@ TrainOutcome train_recipe(const TrainRequest& request, const Ports& ports);
 /// where it was cut short before the first.
 TrainOutcome train_or_resume(TrainRequest request, const Ports& ports);
 
+/// Step of a run's newest readable checkpoint, 0 where it has no checkpoint. Throws WorkError where none can be read.
+std::int64_t steps_done(const std::string& run, Logger& logger);
+
 /// The recipe of a request, overrides applied.
 Config requested_recipe(const TrainRequest& request);
 

@@ -63,6 +63,20 @@ if [ -s "$work/cebm/few-label/result.json" ]; then
     --set method=cebm --set experiment.rows=validation --set data.validation=0
   expect "without validation rows it is refused" [ "$code" != 0 ]
   expect "and says why" grep -q "there are no validation rows" "$work/stderr"
+
+  attempt "$gibbsite" reproduce cebm/few-label --scale smoke --out "$out" --force --set method=cebm --set modell.x=1
+  expect "--force with a setting that is none is refused" [ "$code" != 0 ]
+  expect "and loses no run" [ -s "$(echo "$out"/seed-*/cebm-mnist/checkpoint-4.pt)" ]
+  attempt "$gibbsite" reproduce cebm/few-label --scale smoke --out "$work/faces" --set data=frey-faces
+  expect "data without classes are refused" grep -q "'frey-faces' has no classes 0 to 9" "$work/stderr"
+
+  for checkpoint in "$out"/seed-*/cebm-mnist/checkpoint-4.pt; do truncate -s 100 "$checkpoint"; done
+  expect_success "a model whose last checkpoint is damaged" "$gibbsite" reproduce cebm/few-label --scale smoke \
+    --out "$work/models" --set method=cebm --set "cebm.models=$out"
+  expect "is trained on from the one before" grep -q "cebm: training to step 4" "$work/stdout" "$work/stderr"
+  expect_success "a model that cebm.models has not" "$gibbsite" reproduce cebm/few-label --scale smoke \
+    --out "$work/models" --set method=cebm --set "cebm.models=$work/models" --set objective.sigma=3
+  expect "is trained beside the rows" ls "$work/models/seed-1,objective.sigma=3/cebm-mnist/recipe.toml"
 else
   echo "skipped validation rows of cebm/few-label: no data"
 fi
