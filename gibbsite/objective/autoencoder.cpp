@@ -89,8 +89,8 @@ Encode by_draws(const AutoencoderOptions& options, const LatentParts& latent) {
     throw RequestError("objective.divergence", "the law of this encoder's codes has no density",
                        "divergence = \"score\"");
   return [latent, particles = options.particles](const Tensor& v, Rng& rng) {
-    const Tensor h = latent.encoder->sample(v, particles, rng);
-    return Encoded{h, (latent.encoder->log_prob(v, h) + latent.prior->energy(h)).mean()};
+    const DrawWithLogProb drawn = latent.encoder->sample_with_log_prob(v, particles, rng);
+    return Encoded{drawn.h, (drawn.log_prob + latent.prior->energy(drawn.h)).mean()};
   };
 }
 

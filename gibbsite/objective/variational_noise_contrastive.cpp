@@ -37,13 +37,13 @@ class VariationalNoiseContrastive : public Objective {
 
   // G without its constant, [B].
   Tensor odds(const Tensor& v, std::int64_t particles, Rng& rng) const {
-    Tensor h, log_q;
+    DrawWithLogProb drawn;
     {
       const torch::NoGradGuard no_grad;
-      h = encoder_.sample(v, particles, rng);
-      log_q = encoder_.log_prob(v, h);
+      drawn = encoder_.sample_with_log_prob(v, particles, rng);
     }
-    const Tensor log_mean = (-joint_.joint(v, h) - log_q).logsumexp(0) - std::log(static_cast<double>(particles));
+    const Tensor log_mean =
+        (-joint_.joint(v, drawn.h) - drawn.log_prob).logsumexp(0) - std::log(static_cast<double>(particles));
     return log_mean - law_->log_density(v) - std::log(static_cast<double>(ratio_));
   }
 };

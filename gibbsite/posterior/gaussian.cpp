@@ -34,10 +34,11 @@ class Gaussian : public Posterior {
     const Tensor divergence = (0.5 * (q.mean.square() + q.deviation.square() - 1) - q.deviation.log()).sum(-1);
     return DrawWithDivergence{draw(q, v, particles, rng), divergence};
   }
-  Tensor log_prob(const Tensor& v, const Tensor& h) const override {
+  Tensor log_prob(const Tensor& v, const Tensor& h) const override { return log_prob_of(moments_(v), h); }
+  DrawWithLogProb sample_with_log_prob(const Tensor& v, std::int64_t particles, Rng& rng) const override {
     const Moments q = moments_(v);
-    const double constant = 0.5 * static_cast<double>(latent_size_) * std::log(2 * M_PI);
-    return -0.5 * ((h - q.mean) / q.deviation).square().sum(-1) - q.deviation.log().sum(-1) - constant;
+    const Tensor h = draw(q, v, particles, rng);
+    return {h, log_prob_of(q, h)};
   }
   bool has_log_prob() const override { return true; }
   bool has_divergence() const override { return true; }
@@ -57,6 +58,10 @@ class Gaussian : public Posterior {
   MomentsOf moments_;
   std::int64_t latent_size_;
 
+  Tensor log_prob_of(const Moments& q, const Tensor& h) const {
+    const double constant = 0.5 * static_cast<double>(latent_size_) * std::log(2 * M_PI);
+    return -0.5 * ((h - q.mean) / q.deviation).square().sum(-1) - q.deviation.log().sum(-1) - constant;
+  }
   Tensor draw(const Moments& q, const Tensor& v, std::int64_t particles, Rng& rng) const {
     return q.mean + q.deviation * rng.normal_particles({particles, v.size(0), latent_size_}, v);
   }

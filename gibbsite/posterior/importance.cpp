@@ -12,8 +12,8 @@ double SumoOptions::tail(std::int64_t k) const {
 
 Tensor importance_log_weights(const LatentEnergy& joint, const Posterior& posterior, const Tensor& v,
                               std::int64_t draws, Rng& rng) {
-  const Tensor h = posterior.sample(v, draws, rng);
-  return -joint.joint(v, h) - posterior.log_prob(v, h);
+  const DrawWithLogProb drawn = posterior.sample_with_log_prob(v, draws, rng);
+  return -joint.joint(v, drawn.h) - drawn.log_prob;
 }
 
 Tensor iwae_bounds(const Tensor& log_weights) {

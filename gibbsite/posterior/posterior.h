@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <utility>
 
 namespace gibbsite {
 
@@ -22,6 +23,12 @@ struct DrawWithDivergence {
   Tensor divergence;  ///< [B], KL(q(h | v) ‖ p(h))
 };
 
+/// Draws, and how likely each was.
+struct DrawWithLogProb {
+  Tensor h;         ///< [L, B, K]
+  Tensor log_prob;  ///< [L, B], log q(h | v)
+};
+
 class Posterior {
  public:
   virtual ~Posterior() = default;
@@ -30,6 +37,12 @@ class Posterior {
   virtual Tensor sample(const Tensor& v, std::int64_t particles, Rng& rng) const = 0;
   /// log q(h | v), normalised: [L, B, K] -> [L, B]. Throws RequestError where it has no formula.
   virtual Tensor log_prob(const Tensor& v, const Tensor& h) const;
+  /// sample() and log_prob() of what it draws, from one evaluation of the law where there is one to share.
+  virtual DrawWithLogProb sample_with_log_prob(const Tensor& v, std::int64_t particles, Rng& rng) const {
+    Tensor h = sample(v, particles, rng);
+    Tensor log_q = log_prob(v, h);
+    return {std::move(h), std::move(log_q)};
+  }
   /// Whether log_prob has one.
   virtual bool has_log_prob() const { return false; }
   /// Mean and variance of every h_j, where they have formulas.

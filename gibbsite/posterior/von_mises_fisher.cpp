@@ -27,9 +27,11 @@ class VonMisesFisher : public Posterior {
     const Law q = law(v);
     return DrawWithDivergence{draw(q, particles, rng), vmf_kl_uniform(q.kappa, latent_size())};
   }
-  Tensor log_prob(const Tensor& v, const Tensor& h) const override {
+  Tensor log_prob(const Tensor& v, const Tensor& h) const override { return log_prob_of(law(v), h); }
+  DrawWithLogProb sample_with_log_prob(const Tensor& v, std::int64_t particles, Rng& rng) const override {
     const Law q = law(v);
-    return q.kappa * (h * q.mean).sum(-1) + vmf_log_normaliser(q.kappa, latent_size());
+    const Tensor h = draw(q, particles, rng);
+    return {h, log_prob_of(q, h)};
   }
   bool has_log_prob() const override { return true; }
   bool has_divergence() const override { return true; }
@@ -49,6 +51,9 @@ class VonMisesFisher : public Posterior {
     const Tensor both = body_.forward(v.flatten(1));
     return {codes_on(sphere_, both.narrow(1, 0, latent_size())),
             1 + activate(Activation::kSoftplus, both.select(1, latent_size()).contiguous())};
+  }
+  Tensor log_prob_of(const Law& q, const Tensor& h) const {
+    return q.kappa * (h * q.mean).sum(-1) + vmf_log_normaliser(q.kappa, latent_size());
   }
   Tensor draw(const Law& q, std::int64_t particles, Rng& rng) const {
     std::vector<Tensor> h;

@@ -57,6 +57,16 @@ TEST(PosteriorTable, Contract) {
       EXPECT_THROW(posterior->log_prob(v, h), RequestError) << entry.name;
       continue;
     }
+    Rng same(2, "draw");
+    const DrawWithLogProb drawn = posterior->sample_with_log_prob(v, 5, same);
+    EXPECT_TRUE(torch::equal(drawn.h, h)) << entry.name;
+    EXPECT_TRUE(torch::equal(drawn.log_prob, posterior->log_prob(v, h))) << entry.name;
+    const std::vector<Tensor> parameters = posterior->module().parameters();
+    const auto at_once = torch::autograd::grad({(drawn.h.sum(-1) + drawn.log_prob).sum()}, parameters);
+    const Tensor again = draw(v, 5), log_q = posterior->log_prob(v, again);
+    const auto apart = torch::autograd::grad({(again.sum(-1) + log_q).sum()}, parameters);
+    for (std::size_t i = 0; i < apart.size(); ++i)
+      EXPECT_TRUE(at::allclose(at_once[i], apart[i], 1e-10, 1e-12)) << entry.name;
     // As a function of its parameters it is the same, and the gradient goes to what was given.
     NamedTensors given;
     for (const auto& item : posterior->module().named_parameters())
