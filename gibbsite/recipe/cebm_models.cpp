@@ -65,9 +65,9 @@ void require_image_classes(const std::string& data, const DataPath& path) {
 CebmStudy::CebmStudy(const ExperimentContext& context, const Ports& ports, const std::string& otherwise_data,
                      std::vector<std::string> slugs, std::string metric)
     : ModelStudy({"cebm", cebm_models(), 15, small_networks()}, context, ports, otherwise_data, std::move(slugs),
-                 std::move(metric)) {
-  require_image_classes(data(), context.path);
-}
+                 std::move(metric)) {}
+
+void CebmStudy::require_classes() const { require_image_classes(data(), context().path); }
 
 Tensor representation(const Parts& parts, const Tensor& x, const Ports& ports) {
   const torch::NoGradGuard no_grad;

@@ -156,6 +156,7 @@ ExperimentOutcome reproduce_representation(const ExperimentContext& context, con
   std::vector<std::string> slugs;
   for (const CebmModel& model : cebm_models()) slugs.push_back(model.slug);
   CebmStudy study(own, ports, "fashion-mnist", slugs, "same_class_share");
+  study.require_classes();
   Spaces spaces(study);
   for (const CebmModel& model : study.missing()) {
     const CebmStudy::Trained trained = study.train(model);

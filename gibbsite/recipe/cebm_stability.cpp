@@ -82,7 +82,7 @@ class Stability {
     request.set = set_;
     request.set.insert(request.set.end(), set.begin(), set.end());
     request.seed = seed;
-    request.out = context_.directory + "/" + name;
+    request.out = fmt::format("{}/{}-{}", context_.directory, name, data_);
     request.path = context_.path;
     request.existing = ExistingRun::kReplace;
     Finished finished;
@@ -113,8 +113,15 @@ class Stability {
     return {row("failures", {one.failed ? 1.0 : 0.0}), row("rollbacks", {static_cast<double>(one.result.rollbacks)})};
   }
 
+  std::vector<Row> rows_of(const char* metric) const {
+    std::vector<Row> rows = rows_of_seed(context_, kMethod, metric);
+    rows.erase(std::remove_if(rows.begin(), rows.end(), [&](const Row& row) { return row.dataset != data_; }),
+               rows.end());
+    return rows;
+  }
+
   bool present(const char* metric, const std::vector<std::pair<std::string, double>>& settings) const {
-    const std::vector<Row> rows = rows_of_seed(context_, kMethod, metric);
+    const std::vector<Row> rows = rows_of(metric);
     return std::any_of(rows.begin(), rows.end(), [&](const Row& row) {
       return std::all_of(settings.begin(), settings.end(),
                          [&](const auto& of) { return number_of(row, of.first) == of.second; });
@@ -140,7 +147,7 @@ class Stability {
     }
     const auto counts = [&](const char* metric) {
       std::vector<double> found;
-      for (const Row& row : rows_of_seed(context_, kMethod, metric))
+      for (const Row& row : rows_of(metric))
         if (number_of(row, "rate") == factor && number_of(row, "training") < options_.trainings)
           found.push_back(row.value);
       return found;
@@ -158,7 +165,7 @@ class Stability {
   void setting(double magnitude, std::int64_t steps, std::int64_t size) {
     const std::vector<std::pair<std::string, double>> settings = {
         {"magnitude", magnitude}, {"steps", static_cast<double>(steps)}, {"latent_size", static_cast<double>(size)}};
-    if (present("failures", settings)) return;
+    if (present("failures", settings) || present("accuracy", settings)) return;
     const Finished one =
         train(fmt::format("c-{}-steps-{}-size-{}", magnitude, steps, size), static_cast<std::int64_t>(context_.seed),
               {fmt::format("objective.magnitude={}", magnitude), fmt::format("objective.steps={}", steps),

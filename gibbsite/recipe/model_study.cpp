@@ -45,7 +45,8 @@ class CpuTime {
   explicit CpuTime(std::string run) : run_(std::move(run)), start_(cpu_seconds_now()) {}
   ~CpuTime() {
     try {
-      write_file(cpu_file(run_), fmt::format("{:.1f}\n", cpu_seconds_of(run_) + cpu_seconds_now() - start_));
+      if (fs::exists(run_))
+        write_file(cpu_file(run_), fmt::format("{:.1f}\n", cpu_seconds_of(run_) + cpu_seconds_now() - start_));
     } catch (const std::exception&) {
       // The run was not begun, or the disk is full, which its checkpoints say better.
     }
@@ -112,7 +113,7 @@ std::string ModelStudy::run_of(const StudyModel& model, const std::string& varia
   const fs::path own = context_.directory;
   const std::string name = fmt::format("{}{}-{}", model.slug, variant, dataset_);
   const fs::path other = fs::path(options_.models) / own.filename() / name;
-  return !options_.models.empty() && fs::exists(other) ? other.string() : (own / name).string();
+  return options_.models.empty() || CheckpointStore(other.string()).empty() ? (own / name).string() : other.string();
 }
 
 ModelStudy::Trained ModelStudy::train(const StudyModel& model, double share, const std::string& variant,
@@ -140,7 +141,7 @@ ModelStudy::Trained ModelStudy::train(const StudyModel& model, double share, con
   request.path = context_.path;
   const std::int64_t wanted = requested_recipe(request).at_table("train").find("steps")->integer();
   if (steps_done(request.out, *ports_.logger) < wanted) {
-    ports_.logger->info(fmt::format("{}: training to step {}", model.slug, wanted));
+    ports_.logger->info(fmt::format("{}: training to step {} in {}", model.slug, wanted, request.out));
     const CpuTime time(request.out);
     train_or_resume(request, ports_);
   }

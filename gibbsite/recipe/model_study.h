@@ -21,7 +21,8 @@ struct StudyOptions {
              "training of a model on one core of the machine that the page names: steps are in proportion",
              {0, 1e9, true, false});
     o.option("models", models,
-             "result directory of another of these experiments, whose models are taken where they are there");
+             "result directory of another of these experiments, whose models are taken, and trained on, where they are "
+             "there");
     o.option("classifier", classifier, "run of the classifier that judges samples; empty: it is trained first");
   }
 };

@@ -166,28 +166,48 @@ std::string folder_of(std::uint64_t seed, const std::vector<std::string>& settin
   return name.size() <= kMost ? name : fmt::format("{},{:08x}", name.substr(0, kMost), crc32c(name));
 }
 
-// A folder whose place is taken, removed in the end unless it is to come back.
+// A folder that new runs take the place of. It comes back unless `commit` says that there are rows of the new ones.
 class Replaced {
  public:
-  explicit Replaced(std::string folder) : folder_(std::move(folder)), aside_(folder_ + ",replaced") {
-    std::error_code error;
-    fs::remove_all(aside_, error);
-    if (fs::exists(folder_, error)) fs::rename(folder_, aside_);
+  Replaced(std::string folder, Logger& logger)
+      : folder_(std::move(folder)), aside_(folder_ + ",replaced"), logger_(logger) {
+    // Of a call that was killed before its first row.
+    if (fs::exists(aside_)) restore();
+    move(folder_, aside_);
   }
   ~Replaced() {
-    std::error_code error;
-    fs::remove_all(aside_, error);
+    try {
+      if (committed_ || !fs::exists(aside_)) return;
+      restore();
+      logger_.warn(fmt::format("{} is as it was: this call ended before its first row", folder_));
+    } catch (const WorkError& error) {
+      logger_.warn(error.what());
+    }
   }
   Replaced(const Replaced&) = delete;
   Replaced& operator=(const Replaced&) = delete;
-  void restore() const {
-    if (!fs::exists(aside_)) return;
-    fs::remove_all(folder_);
-    fs::rename(aside_, folder_);
+  void commit() {
+    committed_ = true;
+    std::error_code error;
+    fs::remove_all(aside_, error);
   }
 
  private:
   std::string folder_, aside_;
+  Logger& logger_;
+  bool committed_ = false;
+
+  static void move(const std::string& from, const std::string& to) {
+    std::error_code error;
+    if (!fs::exists(from, error)) return;
+    fs::rename(from, to, error);
+    if (error) throw WorkError(from, fmt::format("cannot be renamed to '{}': {}", to, error.message()));
+  }
+  void restore() const {
+    std::error_code error;
+    fs::remove_all(folder_, error);
+    move(aside_, folder_);
+  }
 };
 
 std::vector<Row> rows_with(const Result& result, const std::string& set) {
@@ -286,14 +306,13 @@ ReproduceOutcome reproduce(const ReproduceRequest& request, const Ports& ports) 
     context.directory = outcome.directory + "/" + folder_of(context.seed, settings);
     context.path = request.path;
     std::optional<Replaced> before;
-    if (request.force) before.emplace(context.directory);
+    if (request.force) before.emplace(context.directory, *ports.logger);
     fs::create_directories(context.directory, error);
     if (error) throw WorkError(context.directory, fmt::format("cannot make the directory: {}", error.message()));
     context.add = [&](const std::vector<Row>& rows) {
       // Another call may have added rows of its own since.
       refresh();
       replace = false;
-      before.reset();
       Result more = result;
       more.environment = environment();
       more.rows = rows;
@@ -303,6 +322,7 @@ ReproduceOutcome reproduce(const ReproduceRequest& request, const Ports& ports) 
       }
       accumulate(result, more);
       write_result(file, result);
+      if (before) before->commit();
     };
     context.rows = [&] { return rows_with(result, set); };
     context.done = [&](const std::string& method, const std::string& dataset) {
@@ -311,13 +331,8 @@ ReproduceOutcome reproduce(const ReproduceRequest& request, const Ports& ports) 
     context.measured = [&](const std::string& method, const std::string& dataset, const std::string& metric) {
       return has_rows(rows_of_seed(context, method, metric), method, dataset, context.seed);
     };
-    ExperimentOutcome made;
-    try {
-      made = experiment->run(context, ports);
-    } catch (const RequestError&) {
-      if (before) before->restore();
-      throw;
-    }
+    const ExperimentOutcome made = experiment->run(context, ports);
+    if (before) before->commit();
     outcome.summary = made.summary;
     add_training(report, context.directory);
     report.pictures.insert(report.pictures.end(), made.pictures.begin(), made.pictures.end());

@@ -81,9 +81,12 @@ Tensor SampleJudge::features(const Parts& parts, const Tensor& x) {
   return judge(parts).features(settings_.channels ? images.flatten(0, 1) : images);
 }
 
+std::int64_t SampleJudge::references(const Parts& parts) const {
+  return std::min(settings_.reference, 9 * parts.data->splits.test.size() / 10);
+}
+
 const Tensor& SampleJudge::reference(const Parts& parts) {
-  const Dataset& test = parts.data->splits.test;
-  if (!reference_.defined()) reference_ = features(parts, test.rows(0, std::min(settings_.reference, test.size())).x);
+  if (!reference_.defined()) reference_ = features(parts, parts.data->splits.test.rows(0, references(parts)).x);
   return reference_;
 }
 
@@ -105,7 +108,7 @@ JudgedDigits SampleJudge::digits(const Parts& parts, const std::string& method, 
 
 Row SampleJudge::floor(const Parts& parts, std::int64_t n) {
   const Dataset& test = parts.data->splits.test;
-  const std::int64_t count = std::min(n, test.size() - std::min(settings_.reference, test.size()));
+  const std::int64_t count = std::min(n, test.size() - references(parts));
   if (count < 2)
     throw RequestError("data", fmt::format("{} test images are too few: real ones that samples are compared with and "
                                            "others beside them",

@@ -54,6 +54,9 @@ class SampleJudge {
   const Ports& ports_;
   std::unique_ptr<Judge> judge_;
   Tensor reference_;
+
+  // How many test images, the first: nine tenths at most, so that there are others for the floor.
+  std::int64_t references(const Parts& parts) const;
 };
 
 }  // namespace gibbsite

@@ -64,7 +64,8 @@ if [ -s "$work/cebm/few-label/result.json" ]; then
   expect "without validation rows it is refused" [ "$code" != 0 ]
   expect "and says why" grep -q "there are no validation rows" "$work/stderr"
 
-  attempt "$gibbsite" reproduce cebm/few-label --scale smoke --out "$out" --force --set method=cebm --set modell.x=1
+  attempt "$gibbsite" reproduce cebm/few-label --scale smoke --out "$out" --force --set method=cebm \
+    --set experiment.nothing=1
   expect "--force with a setting that is none is refused" [ "$code" != 0 ]
   expect "and loses no run" [ -s "$(echo "$out"/seed-*/cebm-mnist/checkpoint-4.pt)" ]
   attempt "$gibbsite" reproduce cebm/few-label --scale smoke --out "$work/faces" --set data=frey-faces
@@ -75,8 +76,17 @@ if [ -s "$work/cebm/few-label/result.json" ]; then
     --out "$work/models" --set method=cebm --set "cebm.models=$out"
   expect "is trained on from the one before" grep -q "cebm: training to step 4" "$work/stdout" "$work/stderr"
   expect_success "a model that cebm.models has not" "$gibbsite" reproduce cebm/few-label --scale smoke \
-    --out "$work/models" --set method=cebm --set "cebm.models=$work/models" --set objective.sigma=3
-  expect "is trained beside the rows" ls "$work/models/seed-1,objective.sigma=3/cebm-mnist/recipe.toml"
+    --out "$work/beside" --set method=igebm --set "cebm.models=$work/models"
+  expect "is trained beside the rows" [ -s "$(echo "$work"/beside/seed-*/igebm-mnist/recipe.toml)" ]
+
+  out=$work/stability
+  rows() { grep -c '"method"' "$out/result.json"; }
+  expect_success "cebm/stability" "$gibbsite" reproduce cebm/stability --scale smoke --out "$out" \
+    --set experiment.trainings=1 --set experiment.steps=2
+  before=$(rows)
+  expect_success "cebm/stability on other data" "$gibbsite" reproduce cebm/stability --scale smoke --out "$out" \
+    --set experiment.trainings=1 --set experiment.steps=2 --set data=fashion-mnist
+  expect "has rows of its own" [ "$(rows)" = $((2 * before)) ]
 else
   echo "skipped validation rows of cebm/few-label: no data"
 fi
