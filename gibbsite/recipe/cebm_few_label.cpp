@@ -139,7 +139,7 @@ ExperimentOutcome reproduce_few_label(const ExperimentContext& context, const Po
   std::vector<std::string> slugs;
   for (const CebmModel& model : cebm_models()) slugs.push_back(model.slug);
   CebmStudy study(own, ports, "mnist", slugs, metric);
-  study.require_classes();
+  require_image_classes(study.data(), context.path);
   for (const CebmModel& model : study.missing()) {
     std::vector<Row> rows;
     for (const double share : kShares) {

@@ -177,7 +177,7 @@ void measure(CebmStudy& study, const CebmModel& model, const CebmStudy::Trained&
 ExperimentOutcome reproduce_cebm_latent(const ExperimentContext& context, const Ports& ports) {
   CebmStudy study(context, ports, "mnist", {"vae", "gmm-vae", "cebm", "cebm-pcd", "gmm-cebm", "cebm-mi"},
                   "mutual_information");
-  study.require_classes();
+  require_image_classes(study.data(), context.path);
   AggregateOptions options;
   if (study.smoke()) {
     options.batch_size = 32;

@@ -67,8 +67,6 @@ CebmStudy::CebmStudy(const ExperimentContext& context, const Ports& ports, const
     : ModelStudy({"cebm", cebm_models(), 15, small_networks()}, context, ports, otherwise_data, std::move(slugs),
                  std::move(metric)) {}
 
-void CebmStudy::require_classes() const { require_image_classes(data(), context().path); }
-
 Tensor representation(const Parts& parts, const Tensor& x, const Ports& ports) {
   const torch::NoGradGuard no_grad;
   const auto* conjugate = dynamic_cast<const ConjugateEnergy*>(parts.energy.get());

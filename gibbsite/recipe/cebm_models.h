@@ -20,8 +20,6 @@ class CebmStudy : public ModelStudy {
  public:
   CebmStudy(const ExperimentContext& context, const Ports& ports, const std::string& otherwise_data,
             std::vector<std::string> slugs, std::string metric);
-  /// Throws RequestError unless its images are of ten classes.
-  void require_classes() const;
 };
 
 /// What a model is compared by: posterior means (of a mixture the most responsible component's), means of an encoder, or the

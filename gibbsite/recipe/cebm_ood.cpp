@@ -89,10 +89,10 @@ ExperimentOutcome reproduce_cebm_ood(const ExperimentContext& context, const Por
     const EnergyFn energy = energy_of(parts, joint, options);
     const auto scored = [&](const std::string& name, const Dataset& data) {
       const Dataset asked = first ? study.rows(data, options.images) : study.last_rows(data, options.images);
-      const Shape shape(asked.x.sizes().begin() + 1, asked.x.sizes().end());
-      if (shape != parts.transforms.event)
-        throw RequestError("cebm/ood", fmt::format("images of {} are {}, those of {} {}", name, format_shape(shape),
-                                                   study.data(), format_shape(parts.transforms.event)));
+      if (asked.event() != parts.transforms.event)
+        throw RequestError("cebm/ood",
+                           fmt::format("images of {} are {}, those of {} {}", name, format_shape(asked.event()),
+                                       study.data(), format_shape(parts.transforms.event)));
       Tensor x = parts.transforms.pipeline.forward(asked.x).to(parts.like().options());
       Rng rng = parts.rng("noise").stream(name);
       if (!joint && options.noise > 0) x = x + options.noise * rng.normal(x.sizes(), x);

@@ -156,7 +156,7 @@ ExperimentOutcome reproduce_representation(const ExperimentContext& context, con
   std::vector<std::string> slugs;
   for (const CebmModel& model : cebm_models()) slugs.push_back(model.slug);
   CebmStudy study(own, ports, "fashion-mnist", slugs, "same_class_share");
-  study.require_classes();
+  require_image_classes(study.data(), context.path);
   Spaces spaces(study);
   for (const CebmModel& model : study.missing()) {
     const CebmStudy::Trained trained = study.train(model);

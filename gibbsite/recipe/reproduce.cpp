@@ -180,7 +180,7 @@ class Replaced {
       if (committed_ || !fs::exists(aside_)) return;
       restore();
       logger_.warn(fmt::format("{} is as it was: this call ended before its first row", folder_));
-    } catch (const WorkError& error) {
+    } catch (const std::exception& error) {
       logger_.warn(error.what());
     }
   }
