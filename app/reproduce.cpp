@@ -1,3 +1,4 @@
+#include <ATen/Parallel.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <gibbsite/recipe/reproduce.h>
@@ -8,12 +9,22 @@
 
 namespace gibbsite::app {
 
+namespace {
+
+constexpr std::int64_t kMaximumJobs = 4096;
+
+}  // namespace
+
 void add_reproduce(CLI::App& app, Context& context) {
   const auto request = std::make_shared<ReproduceRequest>();
   CLI::App* command = subcommand(app, context, "reproduce", "runs an experiment of a paper", [request, &context] {
     request->seed = static_cast<std::uint64_t>(context.common.seed.value_or(1));
     request->path = context.common.path();
     if (!context.common.device.empty()) request->set.push_back("device=" + context.common.device);
+    if (request->jobs == 0)
+      request->jobs = request->scale == "smoke" || request->force || !context.common.device.empty()
+                          ? 1
+                          : static_cast<std::int64_t>(at::get_num_threads());
     const ReproduceOutcome outcome = reproduce(*request, context.ports);
     if (context.common.json)
       fmt::print("{}\n", json_text(outcome.result));
@@ -24,6 +35,13 @@ void add_reproduce(CLI::App& app, Context& context) {
   command->add_option("--scale", request->scale, "smoke, desk or paper");
   command->add_option("--seeds", request->seeds, "how many seeds, from --seed on");
   command->add_option("--out", request->out, "default results/<experiment>");
+  request->jobs = 0;
+  command
+      ->add_option("--jobs", request->jobs,
+                   "models trained at a time, in processes that share the threads, where an experiment has several; 0: "
+                   "as many as "
+                   "threads (one at smoke scale, with --force or --device)")
+      ->check(whole_number(0, kMaximumJobs));
   command->add_flag("--force", request->force, "forget an earlier result");
   add_set(*command, request->set);
 }

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/core/file.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -27,6 +28,16 @@ void write_all(int file, std::string_view bytes, const std::string& path) {
     bytes.remove_prefix(static_cast<std::size_t>(written));
   }
 }
+
+struct Descriptor {
+  explicit Descriptor(int number) : number_(number) {}
+  ~Descriptor() { ::close(number_); }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+
+ private:
+  int number_;
+};
 
 // A rename is on the disk only when the folder that holds the names is.
 void flush_folder(const std::filesystem::path& folder) {
@@ -73,6 +84,17 @@ std::string read_file(const std::string& path) {
   text << file.rdbuf();
   if (file.bad()) fail(path, "read", EIO);
   return text.str();
+}
+
+std::shared_ptr<void> lock_folder(const std::string& folder, bool wait) {
+  const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0) fail(folder, "open", errno);
+  auto lock = std::make_shared<Descriptor>(descriptor);
+  while (::flock(descriptor, LOCK_EX | (wait ? 0 : LOCK_NB)) != 0) {
+    if (errno == EWOULDBLOCK) return nullptr;
+    if (errno != EINTR) break;
+  }
+  return lock;
 }
 
 }  // namespace gibbsite

@@ -1,7 +1,11 @@
 // What the libraries below decide once per process, set as suits the work here; and what other processes are called with.
 #pragma once
 
+#include <sys/types.h>
+
+#include <optional>
 #include <string>
+#include <vector>
 
 namespace gibbsite {
 
@@ -12,6 +16,27 @@ void tune_process(char** argv);
 
 /// The kernels OpenBLAS chose for this processor ("SkylakeX"; OPENBLAS_CORETYPE overrules it), "" without OpenBLAS.
 std::string openblas_kernels();
+
+/// This program once more, with arguments of its own, in a process group of its own so that Ctrl-C on the terminal reaches only
+/// the first. It is asked to stop when this process ends.
+class ChildProcess {
+ public:
+  /// What it prints goes to the files `out` and `log`, from their start. Throws WorkError where they cannot be written or there
+  /// can be no more processes.
+  ChildProcess(const std::vector<std::string>& arguments, const std::string& out, const std::string& log);
+  /// Asks it to stop and waits.
+  ~ChildProcess();
+  ChildProcess(const ChildProcess&) = delete;
+  ChildProcess& operator=(const ChildProcess&) = delete;
+  /// Its exit code once it has ended, that of a shell where a signal ended it.
+  std::optional<int> exit_code();
+  /// As Ctrl-C does.
+  void interrupt() const;
+
+ private:
+  pid_t process_ = -1;
+  std::optional<int> code_;
+};
 
 /// One word of a shell's command line, whatever the text holds.
 std::string shell_quoted(const std::string& text);

@@ -38,7 +38,7 @@ const std::vector<CebmModel>& cebm_models() {
       {"gmm-vae", "cebm/gmm-vae-mnist", coder, 12000, ""},
       {"bigan", "cebm/bigan-mnist", with(coder, {"score.filters=32"}), 6000, ""},
       {"igebm", "cebm/igebm-mnist", chains, 3000, "pcd"},
-      {"cebm", "cebm/denoising-mnist", energy, 40000, "dsm"},
+      {"cebm", "cebm/denoising-mnist", energy, 28000, "dsm"},
       {"cebm-ssm", "cebm/sliced-mnist", energy, 14000, "ssm"},
       {"cebm-pcd", "cebm/mnist", conjugate, 3000, "pcd"},
       {"gmm-cebm", "cebm/gmm-mnist", conjugate, 3000, "pcd"},

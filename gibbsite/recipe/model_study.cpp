@@ -73,7 +73,7 @@ ModelStudy::ModelStudy(const StudyPlan& plan, const ExperimentContext& context, 
     : plan_(plan), context_(context), ports_(ports), metric_(std::move(metric)), slugs_(std::move(slugs)) {
   options_.minutes = plan.minutes;
   std::vector<std::string> asked = context.set;
-  only_ = take_method(asked, slugs_);
+  only_ = take_methods(asked, slugs_);
   options_ = take_options(asked, plan.name, options_);
   data_ = asked_data(asked, otherwise_data);
   if (!options_.models.empty() && !fs::is_directory(options_.models))
@@ -95,18 +95,33 @@ const StudyModel& ModelStudy::model(const std::string& slug) const {
   throw RequestError("method", fmt::format("{} has no model '{}' of {}", plan_.name, slug, data_));
 }
 
-bool ModelStudy::serves(const StudyModel& model) const {
-  return only_ != model.slug && std::any_of(plan_.models.begin(), plan_.models.end(),
-                                            [&](const StudyModel& other) { return other.base == model.slug; });
+bool ModelStudy::wanted(const std::string& slug) const {
+  return only_.empty() || std::find(only_.begin(), only_.end(), slug) != only_.end();
 }
 
-std::vector<StudyModel> ModelStudy::missing() const {
-  std::vector<StudyModel> chosen;
-  for (const StudyModel& model : plan_.models)
-    if (std::find(slugs_.begin(), slugs_.end(), model.slug) != slugs_.end() && (only_.empty() || only_ == model.slug) &&
-        !context_.measured(model.slug, dataset_, metric_))
-      chosen.push_back(model);
-  return chosen;
+bool ModelStudy::serves(const StudyModel& model) const {
+  return (only_.empty() || !wanted(model.slug)) &&
+         std::any_of(plan_.models.begin(), plan_.models.end(),
+                     [&](const StudyModel& other) { return other.base == model.slug; });
+}
+
+std::vector<StudyModel> ModelStudy::missing() {
+  const auto find = [&] {
+    std::vector<StudyModel> found;
+    for (const StudyModel& model : plan_.models)
+      if (std::find(slugs_.begin(), slugs_.end(), model.slug) != slugs_.end() && wanted(model.slug) &&
+          !context_.measured(model.slug, dataset_, metric_))
+        found.push_back(model);
+    return found;
+  };
+  const std::vector<StudyModel> chosen = find();
+  // A model that others are based on has settings of recipes where it is asked for by itself only.
+  const bool based = std::any_of(chosen.begin(), chosen.end(), [](const StudyModel& m) { return !m.base.empty(); });
+  if (chosen.size() < 2 || !context_.apart || (based && set_.size() > 1)) return chosen;
+  std::vector<std::string> slugs;
+  for (const StudyModel& model : chosen) slugs.push_back(model.slug);
+  outcome.summary = context_.apart(slugs);
+  return find();
 }
 
 std::string ModelStudy::run_of(const StudyModel& model, const std::string& variant) const {

@@ -51,7 +51,7 @@ std::string asked_data(const std::vector<std::string>& set, const std::string& o
 
 class ModelStudy {
  public:
-  /// Takes "<plan>.key=value", "data=NAME" and "method=NAME" out of the context's settings; the rest belongs to recipes.
+  /// Takes "<plan>.key=value", "data=NAME" and "method=NAME,NAME…" out of the context's settings; the rest belongs to recipes.
   /// `metric` is that whose row says that a model is done. Context and ports must outlive it.
   ModelStudy(const StudyPlan& plan, const ExperimentContext& context, const Ports& ports,
              const std::string& otherwise_data, std::vector<std::string> slugs, std::string metric);
@@ -64,10 +64,11 @@ class ModelStudy {
     double cpu_seconds = 0;  ///< of training so far
   };
   const StudyModel& model(const std::string& slug) const;
-  /// Those asked for whose rows are missing.
-  std::vector<StudyModel> missing() const;
+  /// Those asked for whose rows are missing. Where the context can have several measured apart, that is done first, and what
+  /// they had to say is in the outcome.
+  std::vector<StudyModel> missing();
   /// Whether the experiment is asked for this one.
-  bool wanted(const std::string& slug) const { return only_.empty() || only_ == slug; }
+  bool wanted(const std::string& slug) const;
   /// Trained to a share of its steps, or further already, after the model that it is based on; parameters frozen. A `variant`
   /// has settings `set` of its own.
   Trained train(const StudyModel& model, double share = 1, const std::string& variant = "",
@@ -102,8 +103,8 @@ class ModelStudy {
   ExperimentContext context_;
   const Ports& ports_;
   StudyOptions options_;
-  std::string data_, dataset_, metric_, only_;
-  std::vector<std::string> slugs_, set_;
+  std::string data_, dataset_, metric_;
+  std::vector<std::string> slugs_, only_, set_;
   std::unique_ptr<SampleJudge> judge_;
 
   // Whether settings of recipes are meant for others than this one, which is only what they are based on.

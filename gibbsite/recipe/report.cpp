@@ -38,20 +38,6 @@ std::vector<fs::path> files_that_end(const std::string& directory, const std::st
 void add(Report& report, CurvePlot plot) { report.curves.push_back(std::move(plot)); }
 void add(Report& report, DensityPlot plot) { report.densities.push_back(std::move(plot)); }
 
-// Plots from their numbers; other pictures as they are.
-void add_pictures(const std::string& directory, Report& report) {
-  std::vector<std::string> drawn;
-  for (const fs::path& file : files_that_end(directory, kPlotFile)) {
-    std::visit([&](auto&& plot) { add(report, std::forward<decltype(plot)>(plot)); },
-               parse_plot(read_file(file.string()), file.string()));
-    const std::string name = file.string();
-    drawn.push_back(name.substr(0, name.size() - std::string(kPlotFile).size()) + ".png");
-  }
-  for (const fs::path& file : files_that_end(directory, ".png"))
-    if (std::find(drawn.begin(), drawn.end(), file.string()) == drawn.end())
-      report.pictures.push_back(read_picture(file.string(), fs::relative(file, directory).string()));
-}
-
 // A plot for each number that training logged, a curve for each phase.
 std::vector<CurvePlot> training_plots(const RunDirectory& run) {
   std::vector<CurvePlot> plots;
@@ -177,6 +163,19 @@ void add_run(const std::string& directory, Report& report, const Ports& ports) {
 
 }  // namespace
 
+void add_pictures(Report& report, const std::string& directory) {
+  std::vector<std::string> drawn;
+  for (const fs::path& file : files_that_end(directory, kPlotFile)) {
+    std::visit([&](auto&& plot) { add(report, std::forward<decltype(plot)>(plot)); },
+               parse_plot(read_file(file.string()), file.string()));
+    const std::string name = file.string();
+    drawn.push_back(name.substr(0, name.size() - std::string(kPlotFile).size()) + ".png");
+  }
+  for (const fs::path& file : files_that_end(directory, ".png"))
+    if (std::find(drawn.begin(), drawn.end(), file.string()) == drawn.end())
+      report.pictures.push_back(read_picture(file.string(), fs::relative(file, directory).string()));
+}
+
 void add_training(Report& report, const std::string& directory) {
   constexpr std::size_t kRuns = 6;
   const std::vector<fs::path> logs = files_that_end(directory, "metrics.jsonl");
@@ -209,7 +208,7 @@ std::string report_directories(const std::vector<std::string>& directories, cons
     } else {
       throw WorkError(directory, "is neither a run nor a reproduction");
     }
-    add_pictures(directory, report);
+    add_pictures(report, directory);
   }
   const std::string file = out.empty() ? directories.front() + "/report.html" : out;
   write_html(file, report);

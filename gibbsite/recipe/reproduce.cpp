@@ -1,3 +1,4 @@
+#include <ATen/Parallel.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <gibbsite/core/error.h>
@@ -30,6 +31,7 @@
 #include <gibbsite/recipe/report.h>
 #include <gibbsite/recipe/reproduce.h>
 #include <gibbsite/recipe/score_bias.h>
+#include <gibbsite/recipe/side_by_side.h>
 #include <gibbsite/recipe/smoke_ssm.h>
 #include <gibbsite/recipe/vaebm_ablation.h>
 #include <gibbsite/recipe/vaebm_images.h>
@@ -133,6 +135,7 @@ const std::vector<Experiment>& experiment_table() {
 namespace {
 
 const char* const kSet = "set";
+const char* const kReportLine = "report ";
 
 // Settings of the call that change what a row says, by key, of a key the last; which models and data are asked for is in
 // rows.
@@ -209,6 +212,21 @@ class Replaced {
     move(aside_, folder_);
   }
 };
+
+// The call for one method, of which the models of a seed are left to this process.
+std::vector<std::string> arguments_for(const ReproduceRequest& request, const ExperimentContext& context,
+                                       const std::string& out, const std::string& method, std::int64_t threads) {
+  std::vector<std::string> words = {"reproduce", request.experiment,
+                                    "--scale",   request.scale,
+                                    "--seed",    fmt::format("{}", context.seed),
+                                    "--out",     out,
+                                    "--jobs",    "1",
+                                    "--threads", fmt::format("{}", threads)};
+  if (!request.path.folders.empty()) words.insert(words.end(), {"--data-dir", request.path.folders.front()});
+  for (const std::string& assignment : request.set) words.insert(words.end(), {"--set", assignment});
+  words.insert(words.end(), {"--set", "method=" + method});
+  return words;
+}
 
 std::vector<Row> rows_with(const Result& result, const std::string& set) {
   std::vector<Row> found;
@@ -309,7 +327,28 @@ ReproduceOutcome reproduce(const ReproduceRequest& request, const Ports& ports) 
     if (request.force) before.emplace(context.directory, *ports.logger);
     fs::create_directories(context.directory, error);
     if (error) throw WorkError(context.directory, fmt::format("cannot make the directory: {}", error.message()));
+    bool apart = false;
+    if (request.jobs > 1 && !request.force)
+      context.apart = [&](const std::vector<std::string>& methods) {
+        SideBySide work;
+        work.names = methods;
+        work.jobs = std::min(request.jobs, static_cast<std::int64_t>(methods.size()));
+        work.directory = context.directory;
+        const std::int64_t threads = std::max<std::int64_t>(1, at::get_num_threads() / work.jobs);
+        work.arguments = [&, threads](const std::string& method) {
+          return arguments_for(request, context, outcome.directory, method, threads);
+        };
+        apart = true;
+        std::vector<std::string> said = run_side_by_side(work, ports);
+        refresh();
+        // Each names its report, which is replaced by that of all.
+        said.erase(std::remove_if(said.begin(), said.end(),
+                                  [](const std::string& line) { return line.rfind(kReportLine, 0) == 0; }),
+                   said.end());
+        return said;
+      };
     context.add = [&](const std::vector<Row>& rows) {
+      const std::shared_ptr<void> alone = lock_folder(outcome.directory, true);
       // Another call may have added rows of its own since.
       refresh();
       replace = false;
@@ -335,18 +374,26 @@ ReproduceOutcome reproduce(const ReproduceRequest& request, const Ports& ports) 
     if (before) before->commit();
     outcome.summary = made.summary;
     add_training(report, context.directory);
+    // Of other processes and earlier calls.
+    if (apart || (made.pictures.empty() && made.curves.empty() && made.densities.empty())) {
+      add_pictures(report, context.directory);
+      continue;
+    }
     report.pictures.insert(report.pictures.end(), made.pictures.begin(), made.pictures.end());
     report.curves.insert(report.curves.end(), made.curves.begin(), made.curves.end());
     report.densities.insert(report.densities.end(), made.densities.begin(), made.densities.end());
   }
-  refresh();
-  write_result(file, result);
+  {
+    const std::shared_ptr<void> alone = lock_folder(outcome.directory, true);
+    refresh();
+    write_result(file, result);
+  }
   write_table(outcome.directory + "/table.md", result);
   report.summary = outcome.summary;
   add_result(report, result);
   report.environment = named_strings(result.environment);
   write_html(outcome.directory + "/report.html", report);
-  outcome.summary.push_back(fmt::format("report {}/report.html", outcome.directory));
+  outcome.summary.push_back(fmt::format("{}{}/report.html", kReportLine, outcome.directory));
   return outcome;
 }
 

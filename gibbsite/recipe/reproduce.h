@@ -26,6 +26,9 @@ struct ExperimentContext {
   std::function<bool(const std::string& method, const std::string& dataset)> done;
   /// The same for rows of one metric.
   std::function<bool(const std::string& method, const std::string& dataset, const std::string& metric)> measured;
+  /// Has rows of these methods measured by other processes, several at a time, and returns their summaries; absent where all is
+  /// done in this one.
+  std::function<std::vector<std::string>(const std::vector<std::string>& methods)> apart;
   /// Every row of result.json so far by the same settings of the call, of all seeds.
   std::function<std::vector<Row>()> rows;
 };
@@ -64,7 +67,9 @@ struct ReproduceRequest {
   std::int64_t seeds = 1;
   std::vector<std::string> set;
   std::string out;     ///< empty: results/<experiment>
-  bool force = false;  ///< forget an earlier result
+  bool force = false;  ///< forget an earlier result; then there is one process
+  /// Processes side by side, where the experiment can have its methods measured apart; they share the threads.
+  std::int64_t jobs = 1;
   DataPath path;
 };
 

@@ -5,7 +5,6 @@
 #include <gibbsite/recipe/parse.h>
 #include <gibbsite/recipe/run_directory.h>
 #include <gibbsite/recipe/write.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -160,12 +159,8 @@ RunDirectory RunDirectory::create(const std::string& path, const Config& resolve
 }
 
 void RunDirectory::lock() {
-  const int descriptor = ::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (descriptor < 0) throw WorkError(path_, fmt::format("cannot be opened: {}", std::strerror(errno)));
-  lock_ = std::shared_ptr<void>(nullptr, [descriptor](void*) { ::close(descriptor); });
-  // The kernel drops the lock with the process, whatever ends that. A file system without locks goes without.
-  if (::flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
-    throw WorkError(path_, "another process trains in this directory", "wait for it, or --out names another");
+  lock_ = lock_folder(path_, false);
+  if (!lock_) throw RunBusy(path_, "another process trains in this directory", "wait for it, or --out names another");
 }
 
 RunDirectory RunDirectory::open(const std::string& path) {

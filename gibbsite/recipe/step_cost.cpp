@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <sstream>
 
 namespace gibbsite {
 namespace {
@@ -59,20 +60,31 @@ Config take_table(std::vector<std::string>& set, const std::string& name) {
   return tables.at_table(name);
 }
 
-std::string take_method(std::vector<std::string>& set, const std::vector<std::string>& slugs) {
+std::vector<std::string> take_methods(std::vector<std::string>& set, const std::vector<std::string>& slugs) {
   const std::string key = "method=";
-  std::string method;
+  std::string asked;
   std::vector<std::string> others;
   for (const std::string& assignment : set) {
     if (assignment.rfind(key, 0) == 0)
-      method = assignment.substr(key.size());
+      asked = assignment.substr(key.size());
     else
       others.push_back(assignment);
   }
-  if (!method.empty() && std::find(slugs.begin(), slugs.end(), method) == slugs.end())
-    throw RequestError("--set", fmt::format("unknown method '{}'", method), name_hint(method, slugs));
+  std::vector<std::string> methods;
+  std::istringstream names(asked);
+  for (std::string name; std::getline(names, name, ',');) {
+    if (std::find(slugs.begin(), slugs.end(), name) == slugs.end())
+      throw RequestError("--set", fmt::format("unknown method '{}'", name), name_hint(name, slugs));
+    methods.push_back(name);
+  }
   set = std::move(others);
-  return method;
+  return methods;
+}
+
+std::string take_method(std::vector<std::string>& set, const std::vector<std::string>& slugs) {
+  const std::vector<std::string> methods = take_methods(set, slugs);
+  if (methods.size() > 1) throw RequestError("--set", "method takes one name here");
+  return methods.empty() ? "" : methods.front();
 }
 
 std::vector<TimedWork> training_steps(const Parts& parts, const std::vector<TimedMethod>& methods,

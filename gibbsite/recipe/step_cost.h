@@ -73,6 +73,10 @@ Options take_experiment_options(std::vector<std::string>& set, const Options& de
   return take_options(set, "experiment", defaults);
 }
 
+/// Takes "method=NAME,NAME…" out of `set`: the methods of an experiment that are asked for, none for all. Throws RequestError for
+/// a name that is not in `slugs`.
+std::vector<std::string> take_methods(std::vector<std::string>& set, const std::vector<std::string>& slugs);
+
 /// Takes the assignment "method=NAME" out of `set`: the one method of an experiment that is asked for, "" for all. Throws
 /// RequestError for a name that is not in `slugs`.
 std::string take_method(std::vector<std::string>& set, const std::vector<std::string>& slugs);

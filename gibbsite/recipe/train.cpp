@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 #include <gibbsite/core/error.h>
+#include <gibbsite/core/file.h>
 #include <gibbsite/core/ranks.h>
 #include <gibbsite/core/text.h>
 #include <gibbsite/model/classifier.h>
@@ -24,6 +25,13 @@ namespace {
 constexpr std::int64_t kRefitRows = 1000;
 constexpr std::int64_t kShownRows = 512;
 constexpr std::int64_t kShownImages = 64;
+
+void wait_for_folder(const std::string& folder, const Ports& ports) {
+  while (!lock_folder(folder, false)) {
+    if (ports.interrupt->requested()) throw Interrupted("train", fmt::format("stopped before {}", folder));
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  }
+}
 
 /// Solves the weights of a model that has them in closed form; empty for others.
 std::function<void(std::int64_t)> make_refit(const Parts& parts) {
@@ -257,9 +265,16 @@ TrainerSetup training_setup(const Parts& parts, const Ports& ports) {
 std::string default_run(const std::string& recipe) { return "runs/" + std::filesystem::path(recipe).stem().string(); }
 
 TrainOutcome train_or_resume(TrainRequest request, const Ports& ports) {
-  const bool started = std::filesystem::exists(request.out) && !CheckpointStore(request.out).empty();
-  request.existing = started ? ExistingRun::kResume : ExistingRun::kReplace;
-  return train_recipe(request, ports);
+  while (true) {
+    const bool started = std::filesystem::exists(request.out) && !CheckpointStore(request.out).empty();
+    request.existing = started ? ExistingRun::kResume : ExistingRun::kReplace;
+    try {
+      return train_recipe(request, ports);
+    } catch (const RunBusy&) {
+      ports.logger->info(fmt::format("{}: another process trains it", request.out));
+      wait_for_folder(request.out, ports);
+    }
+  }
 }
 
 std::int64_t steps_done(const std::string& run, Logger& logger) {

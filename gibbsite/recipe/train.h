@@ -35,7 +35,7 @@ TrainerSetup training_setup(const Parts& parts, const Ports& ports);
 TrainOutcome train_recipe(const TrainRequest& request, const Ports& ports);
 
 /// train_recipe of the run at request.out: goes on from its checkpoint where an interrupted call left one, starts again
-/// where it was cut short before the first.
+/// where it was cut short before the first. Waits where another process trains it.
 TrainOutcome train_or_resume(TrainRequest request, const Ports& ports);
 
 /// Step of a run's newest readable checkpoint, 0 where it has no checkpoint. Throws WorkError where none can be read.

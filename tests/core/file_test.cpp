@@ -45,5 +45,16 @@ TEST(File, FailuresNamePathAndReasonAndKeepTheOldFile) {
   EXPECT_THROW(write_file("/dev/full/x", "new"), WorkError);
 }
 
+TEST(File, AFolderIsOneCallersAtATime) {
+  const std::string folder = scratch("lock");
+  std::filesystem::create_directories(folder);
+  std::shared_ptr<void> first = lock_folder(folder, false);
+  ASSERT_TRUE(first);
+  EXPECT_FALSE(lock_folder(folder, false));
+  first.reset();
+  EXPECT_TRUE(lock_folder(folder, true));
+  EXPECT_THROW(lock_folder(folder + "/none", false), WorkError);
+}
+
 }  // namespace
 }  // namespace gibbsite

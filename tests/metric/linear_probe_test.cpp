@@ -1,3 +1,4 @@
+#include <ATen/Parallel.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/metric/classification.h>
 #include <gibbsite/metric/linear_probe.h>
@@ -40,6 +41,19 @@ TEST(LinearProbe, TellsSeparatedClassesWhateverTheFirstLabel) {
     const Tensor x = blobs(labels, rng) + 10 * at::one_hot(labels, 5);
     EXPECT_EQ(accuracy(fit_linear_probe(x, labels, 2).scores(x), labels).value, 1);
   }
+}
+
+TEST(LinearProbe, IsTheSameByAnyNumberOfThreads) {
+  const Tensor labels = torch::arange(60) % 5;
+  const Tensor features = Rng(3, "features").normal({60, 7}, torch::kDouble) + labels.unsqueeze(1);
+  const int threads = at::get_num_threads();
+  at::set_num_threads(1);
+  const LinearProbe one = fit_linear_probe(features, labels, 5);
+  at::set_num_threads(3);
+  const LinearProbe three = fit_linear_probe(features, labels, 5);
+  at::set_num_threads(threads);
+  EXPECT_TRUE(one.weight.equal(three.weight));
+  EXPECT_TRUE(one.intercept.equal(three.intercept));
 }
 
 TEST(LinearProbe, SaysWhatItCannotFit) {
