@@ -1,7 +1,9 @@
 #include "terminal.h"
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 
@@ -9,6 +11,16 @@ namespace gibbsite::app {
 namespace {
 
 volatile std::sig_atomic_t interrupted = 0;
+
+// What fits on a row of the terminal: \r goes back to the start of one only.
+std::string one_row(const std::string& line) {
+  winsize size = {};
+  if (::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return line;
+  std::size_t end = std::min<std::size_t>(line.size(), size.ws_col - 1U);
+  const auto continues = [&](std::size_t i) { return i < line.size() && (line[i] & 0xC0) == 0x80; };
+  while (end > 0 && continues(end)) --end;
+  return line.substr(0, end);
+}
 
 void on_signal(int) {
   if (interrupted) _exit(130);
@@ -39,7 +51,7 @@ void TerminalLogger::warn(const std::string& line) {
 void TerminalLogger::progress(const std::string& line, double) {
   const auto now = std::chrono::steady_clock::now();
   if (terminal_) {
-    std::fprintf(stderr, "\r\033[K%s", line.c_str());
+    std::fprintf(stderr, "\r\033[K%s", one_row(line).c_str());
     std::fflush(stderr);
     open_ = true;
   } else if (now - last_ > std::chrono::seconds(30)) {

@@ -51,6 +51,8 @@ ChildProcess::ChildProcess(const std::vector<std::string>& arguments, const std:
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
   const int out_file = open_for_output(out), log_file = open_for_output(log);
+  // A process that was started with it ignored is never told how its children end.
+  std::signal(SIGCHLD, SIG_DFL);
   const pid_t parent = ::getpid();
   process_ = ::fork();
   if (process_ == 0) {
@@ -77,15 +79,15 @@ ChildProcess::~ChildProcess() {
 
 std::optional<int> ChildProcess::exit_code() {
   int status = 0;
-  if (!code_ && ::waitpid(process_, &status, WNOHANG) == process_) {
-    constexpr int kBySignal = 128;
-    code_ = WIFEXITED(status) ? WEXITSTATUS(status) : kBySignal + WTERMSIG(status);
-  }
+  if (code_) return code_;
+  const pid_t ended = ::waitpid(process_, &status, WNOHANG);
+  if (ended == process_) code_ = WIFEXITED(status) ? WEXITSTATUS(status) : kBySignal + WTERMSIG(status);
+  if (ended < 0 && errno == ECHILD) code_ = 1;
   return code_;
 }
 
 void ChildProcess::interrupt() const {
-  if (!code_) ::kill(process_, SIGINT);
+  if (!code_) ::kill(process_, SIGTERM);
 }
 
 std::string shell_quoted(const std::string& text) {

@@ -21,6 +21,7 @@ std::string openblas_kernels();
 /// the first. It is asked to stop when this process ends.
 class ChildProcess {
  public:
+  static constexpr int kBySignal = 128;  ///< plus the signal: the exit code of one that a signal ended
   /// What it prints goes to the files `out` and `log`, from their start. Throws WorkError where they cannot be written or there
   /// can be no more processes.
   ChildProcess(const std::vector<std::string>& arguments, const std::string& out, const std::string& log);
@@ -30,7 +31,7 @@ class ChildProcess {
   ChildProcess& operator=(const ChildProcess&) = delete;
   /// Its exit code once it has ended, that of a shell where a signal ended it.
   std::optional<int> exit_code();
-  /// As Ctrl-C does.
+  /// As Ctrl-C does; SIGTERM, which programs that it waits for do not keep from it.
   void interrupt() const;
 
  private:

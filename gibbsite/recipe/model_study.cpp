@@ -45,7 +45,7 @@ class CpuTime {
   explicit CpuTime(std::string run) : run_(std::move(run)), start_(cpu_seconds_now()) {}
   ~CpuTime() {
     try {
-      if (fs::exists(run_))
+      if (fs::exists(run_ + "/recipe.toml"))
         write_file(cpu_file(run_), fmt::format("{:.1f}\n", cpu_seconds_of(run_) + cpu_seconds_now() - start_));
     } catch (const std::exception&) {
       // The run was not begun, or the disk is full, which its checkpoints say better.
@@ -117,7 +117,11 @@ std::vector<StudyModel> ModelStudy::missing() {
   const std::vector<StudyModel> chosen = find();
   // A model that others are based on has settings of recipes where it is asked for by itself only.
   const bool based = std::any_of(chosen.begin(), chosen.end(), [](const StudyModel& m) { return !m.base.empty(); });
-  if (chosen.size() < 2 || !context_.apart || (based && set_.size() > 1)) return chosen;
+  if (chosen.size() < 2 || !context_.apart) return chosen;
+  if (based && set_.size() > 1) {
+    ports_.logger->warn("with settings of recipes these models are trained one after another");
+    return chosen;
+  }
   std::vector<std::string> slugs;
   for (const StudyModel& model : chosen) slugs.push_back(model.slug);
   outcome.summary = context_.apart(slugs);

@@ -135,7 +135,6 @@ const std::vector<Experiment>& experiment_table() {
 namespace {
 
 const char* const kSet = "set";
-const char* const kReportLine = "report ";
 
 // Settings of the call that change what a row says, by key, of a key the last; which models and data are asked for is in
 // rows.
@@ -216,12 +215,13 @@ class Replaced {
 // The call for one method, of which the models of a seed are left to this process.
 std::vector<std::string> arguments_for(const ReproduceRequest& request, const ExperimentContext& context,
                                        const std::string& out, const std::string& method, std::int64_t threads) {
-  std::vector<std::string> words = {"reproduce", request.experiment,
-                                    "--scale",   request.scale,
-                                    "--seed",    fmt::format("{}", context.seed),
-                                    "--out",     out,
-                                    "--jobs",    "1",
-                                    "--threads", fmt::format("{}", threads)};
+  std::vector<std::string> words = {"reproduce", request.experiment, "--no-report"};
+  const std::vector<std::pair<const char*, std::string>> options = {{"--scale", request.scale},
+                                                                    {"--seed", fmt::format("{}", context.seed)},
+                                                                    {"--out", out},
+                                                                    {"--jobs", "1"},
+                                                                    {"--threads", fmt::format("{}", threads)}};
+  for (const auto& [option, value] : options) words.insert(words.end(), {option, value});
   if (!request.path.folders.empty()) words.insert(words.end(), {"--data-dir", request.path.folders.front()});
   for (const std::string& assignment : request.set) words.insert(words.end(), {"--set", assignment});
   words.insert(words.end(), {"--set", "method=" + method});
@@ -285,6 +285,8 @@ ReproduceOutcome reproduce(const ReproduceRequest& request, const Ports& ports) 
   const std::vector<std::string> scales = {"smoke", "desk", "paper"};
   if (std::find(scales.begin(), scales.end(), request.scale) == scales.end())
     throw RequestError("--scale", fmt::format("unknown scale '{}'", request.scale), name_hint(request.scale, scales));
+  if (request.jobs > 1 && request.force)
+    throw RequestError("--jobs", "models are trained one after another with --force", "--jobs 1");
   if (request.seeds < 1) throw RequestError("--seeds", fmt::format("is {}, expected >= 1", request.seeds));
 
   ReproduceOutcome outcome;
@@ -328,7 +330,7 @@ ReproduceOutcome reproduce(const ReproduceRequest& request, const Ports& ports) 
     fs::create_directories(context.directory, error);
     if (error) throw WorkError(context.directory, fmt::format("cannot make the directory: {}", error.message()));
     bool apart = false;
-    if (request.jobs > 1 && !request.force)
+    if (request.jobs > 1)
       context.apart = [&](const std::vector<std::string>& methods) {
         SideBySide work;
         work.names = methods;
@@ -341,10 +343,6 @@ ReproduceOutcome reproduce(const ReproduceRequest& request, const Ports& ports) 
         apart = true;
         std::vector<std::string> said = run_side_by_side(work, ports);
         refresh();
-        // Each names its report, which is replaced by that of all.
-        said.erase(std::remove_if(said.begin(), said.end(),
-                                  [](const std::string& line) { return line.rfind(kReportLine, 0) == 0; }),
-                   said.end());
         return said;
       };
     context.add = [&](const std::vector<Row>& rows) {
@@ -368,6 +366,7 @@ ReproduceOutcome reproduce(const ReproduceRequest& request, const Ports& ports) 
       return has_rows(context.rows(), method, dataset, context.seed);
     };
     context.measured = [&](const std::string& method, const std::string& dataset, const std::string& metric) {
+      refresh();
       return has_rows(rows_of_seed(context, method, metric), method, dataset, context.seed);
     };
     const ExperimentOutcome made = experiment->run(context, ports);
@@ -388,12 +387,13 @@ ReproduceOutcome reproduce(const ReproduceRequest& request, const Ports& ports) 
     refresh();
     write_result(file, result);
   }
+  if (!request.report) return outcome;
   write_table(outcome.directory + "/table.md", result);
   report.summary = outcome.summary;
   add_result(report, result);
   report.environment = named_strings(result.environment);
   write_html(outcome.directory + "/report.html", report);
-  outcome.summary.push_back(fmt::format("{}{}/report.html", kReportLine, outcome.directory));
+  outcome.summary.push_back(fmt::format("report {}/report.html", outcome.directory));
   return outcome;
 }
 

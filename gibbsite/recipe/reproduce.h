@@ -67,9 +67,10 @@ struct ReproduceRequest {
   std::int64_t seeds = 1;
   std::vector<std::string> set;
   std::string out;     ///< empty: results/<experiment>
-  bool force = false;  ///< forget an earlier result; then there is one process
+  bool force = false;  ///< forget an earlier result; not with several jobs
   /// Processes side by side, where the experiment can have its methods measured apart; they share the threads.
   std::int64_t jobs = 1;
+  bool report = true;  ///< write table.md and report.html
   DataPath path;
 };
 
@@ -82,7 +83,7 @@ struct ReproduceOutcome {
 /// Writes result.json, table.md and report.html. Rows of an earlier, interrupted call of the same experiment and scale
 /// are kept; seeds accumulate. Rows of a call with settings name them (`set`) and stand beside those of other settings; where
 /// they change how a run is trained, other than its number of steps, runs have a directory of their own.
-/// Throws RequestError for an unknown experiment or scale or another experiment's result.
+/// Throws RequestError for an unknown experiment or scale, several jobs with `force` or another experiment's result.
 ReproduceOutcome reproduce(const ReproduceRequest& request, const Ports& ports);
 
 }  // namespace gibbsite

@@ -112,7 +112,8 @@ Shape read_shape(const Config& config) {
 
 }  // namespace
 
-RunDirectory RunDirectory::create(const std::string& path, const Config& resolved, ExistingRun existing) {
+RunDirectory RunDirectory::create(const std::string& path, const Config& resolved, ExistingRun existing,
+                                  std::shared_ptr<void> lock) {
   std::error_code error;
   const bool there = fs::exists(path, error);
   if (there && !fs::is_directory(path, error)) throw RequestError(path, "is a file, expected a directory for the run");
@@ -122,7 +123,7 @@ RunDirectory RunDirectory::create(const std::string& path, const Config& resolve
     throw WorkError(path, "no run to resume", "train without --resume starts one");
   fs::create_directories(path, error);
   if (error) throw WorkError(path, fmt::format("cannot make the directory: {}", error.message()));
-  run.lock();
+  run.lock(std::move(lock));
   if (existing == ExistingRun::kResume) {
     Config mine = resolved, theirs = run.recipe();
     for (const std::string& key : resolved.keys())
@@ -158,9 +159,9 @@ RunDirectory RunDirectory::create(const std::string& path, const Config& resolve
   return run;
 }
 
-void RunDirectory::lock() {
-  lock_ = lock_folder(path_, false);
-  if (!lock_) throw RunBusy(path_, "another process trains in this directory", "wait for it, or --out names another");
+void RunDirectory::lock(std::shared_ptr<void> held) {
+  lock_ = held ? std::move(held) : lock_folder(path_, false);
+  if (!lock_) throw WorkError(path_, "another process trains in this directory", "wait for it, or --out names another");
 }
 
 RunDirectory RunDirectory::open(const std::string& path) {

@@ -13,7 +13,6 @@
 #pragma once
 
 #include <gibbsite/core/config.h>
-#include <gibbsite/core/error.h>
 #include <gibbsite/core/ports.h>
 #include <gibbsite/data/transform.h>
 #include <gibbsite/train/checkpoint.h>
@@ -36,19 +35,15 @@ struct StoredTransforms {
 /// What to do with a directory that already holds a run.
 enum class ExistingRun { kRefuse, kResume, kReplace };
 
-/// Another process trains in the directory.
-class RunBusy : public WorkError {
- public:
-  using WorkError::WorkError;
-};
-
 class RunDirectory {
  public:
   /// A directory for a new run, or the one to resume, with `resolved` written as its recipe. Throws RequestError if the
   /// directory holds a run and `existing` is kRefuse, or is no empty directory and no run; for kResume if the recipe of
   /// the run differs from `resolved` in anything but [train], [sample], [evaluate], the title and the device; WorkError if
-  /// it cannot be written, RunBusy if another process trains in it. kReplace deletes what a run leaves and nothing else.
-  static RunDirectory create(const std::string& path, const Config& resolved, ExistingRun existing);
+  /// it cannot be written, or another process trains in it. kReplace deletes what a run leaves and nothing else.
+  /// `lock` is that of the directory where the caller holds it (lock_folder).
+  static RunDirectory create(const std::string& path, const Config& resolved, ExistingRun existing,
+                             std::shared_ptr<void> lock = nullptr);
 
   /// An existing run. Throws WorkError if it is none.
   static RunDirectory open(const std::string& path);
@@ -70,7 +65,7 @@ class RunDirectory {
   std::string path_;
   std::shared_ptr<void> lock_;  // held by whoever trains here
 
-  void lock();
+  void lock(std::shared_ptr<void> held);
 };
 
 /// Lines of metrics.jsonl.

@@ -17,6 +17,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+constexpr int kRefused = 2;
+
 struct Part {
   std::string name;
   std::unique_ptr<ChildProcess> process;
@@ -25,7 +27,7 @@ struct Part {
 
 // The last line that a part has finished writing.
 std::string last_line(const std::string& file) {
-  constexpr std::streamoff kTail = 1000;
+  constexpr std::streamoff kTail = 10000;
   std::ifstream log(file, std::ios::binary | std::ios::ate);
   const std::streamoff size = log.tellg();
   if (size <= 0) return "";
@@ -36,10 +38,12 @@ std::string last_line(const std::string& file) {
   return last;
 }
 
-// What it says of its failure; nothing where a signal ended it.
-std::string error_line(const std::string& log) {
+// What it says of its failure.
+std::string error_line(const std::string& log, int code) {
   const std::string line = last_line(log), mark = "gibbsite: error: ";
-  return line.rfind(mark, 0) == 0 ? line.substr(mark.size()) : "failed without a word";
+  if (line.rfind(mark, 0) == 0) return line.substr(mark.size());
+  if (code > ChildProcess::kBySignal) return fmt::format("ended by signal {}", code - ChildProcess::kBySignal);
+  return "failed without a word";
 }
 
 std::vector<std::string> lines_of(const std::string& file) {
@@ -55,14 +59,21 @@ std::vector<std::string> run_side_by_side(const SideBySide& work, const Ports& p
   const auto log_of = [&](const std::string& name) { return work.directory + "/" + name + ".log"; };
   const auto out_of = [&](const std::string& name) { return work.directory + "/" + name + ".out"; };
   std::vector<Part> running;
-  std::vector<std::string> failed;
+  struct Failure {
+    std::string name;
+    int code;
+  };
+  std::vector<Failure> failed;
   std::size_t started = 0;
   bool stopping = false, refused = false;
+  Clock::time_point shown = Clock::now();
   const auto show = [&] {
     std::string line = fmt::format("{} of {} done", started - running.size(), work.names.size());
     for (const Part& part : running) {
       const std::string last = last_line(log_of(part.name));
-      line += last.rfind(part.name + ":", 0) == 0 ? "; " + last : fmt::format("; {}: {}", part.name, last);
+      const std::string named = last.rfind(part.name + ":", 0) == 0 ? last : fmt::format("{}: {}", part.name, last);
+      constexpr std::size_t kMost = 100;
+      line += "; " + named.substr(0, kMost);
     }
     ports.logger->progress(line,
                            static_cast<double>(started - running.size()) / static_cast<double>(work.names.size()));
@@ -72,9 +83,8 @@ std::vector<std::string> run_side_by_side(const SideBySide& work, const Ports& p
     if (code == 0) {
       ports.logger->info(fmt::format("{}: done after {:.1f} minutes", part.name, minutes));
     } else {
-      constexpr int kRefused = 2;
       refused = refused || code == kRefused;
-      failed.push_back(part.name);
+      failed.push_back({part.name, code});
       if (!stopping) ports.logger->warn(fmt::format("{}: failed", part.name));
     }
   };
@@ -98,17 +108,24 @@ std::vector<std::string> run_side_by_side(const SideBySide& work, const Ports& p
       end(running[i], *code);
       running.erase(running.begin() + static_cast<std::ptrdiff_t>(i));
     }
+    if (running.empty() || Clock::now() - shown < std::chrono::seconds(1)) continue;
     show();
+    shown = Clock::now();
   }
   if (stopping) throw Interrupted("reproduce", "stopped; the same call goes on");
   if (!failed.empty()) {
-    const std::string where = fmt::format("{}", fmt::join(failed, ", ")), log = log_of(failed.front());
-    if (refused) throw RequestError(where, error_line(log), log);
-    throw WorkError(where, error_line(log), log);
+    const auto first =
+        refused ? std::find_if(failed.begin(), failed.end(), [](const Failure& f) { return f.code == kRefused; })
+                : failed.begin();
+    const std::string log = log_of(first->name), what = error_line(log, first->code);
+    if (refused) throw RequestError(first->name, what, log);
+    throw WorkError(first->name, what, log);
   }
   std::vector<std::string> lines;
+  // What several need and each may have measured is said once.
   for (const std::string& name : work.names)
-    for (const std::string& line : lines_of(out_of(name))) lines.push_back(line);
+    for (const std::string& line : lines_of(out_of(name)))
+      if (std::find(lines.begin(), lines.end(), line) == lines.end()) lines.push_back(line);
   return lines;
 }
 

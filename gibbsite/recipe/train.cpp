@@ -26,9 +26,17 @@ constexpr std::int64_t kRefitRows = 1000;
 constexpr std::int64_t kShownRows = 512;
 constexpr std::int64_t kShownImages = 64;
 
-void wait_for_folder(const std::string& folder, const Ports& ports) {
-  while (!lock_folder(folder, false)) {
+// The folder, made where it is missing, once no other process has it.
+std::shared_ptr<void> take_folder(const std::string& folder, const Ports& ports) {
+  bool said = false;
+  while (true) {
+    std::error_code error;
+    std::filesystem::create_directories(folder, error);
+    if (error) throw WorkError(folder, fmt::format("cannot make the directory: {}", error.message()));
+    if (std::shared_ptr<void> lock = lock_folder(folder, false)) return lock;
     if (ports.interrupt->requested()) throw Interrupted("train", fmt::format("stopped before {}", folder));
+    if (!said) ports.logger->info(fmt::format("{}: another process trains it", folder));
+    said = true;
     std::this_thread::sleep_for(std::chrono::milliseconds(200));
   }
 }
@@ -265,16 +273,10 @@ TrainerSetup training_setup(const Parts& parts, const Ports& ports) {
 std::string default_run(const std::string& recipe) { return "runs/" + std::filesystem::path(recipe).stem().string(); }
 
 TrainOutcome train_or_resume(TrainRequest request, const Ports& ports) {
-  while (true) {
-    const bool started = std::filesystem::exists(request.out) && !CheckpointStore(request.out).empty();
-    request.existing = started ? ExistingRun::kResume : ExistingRun::kReplace;
-    try {
-      return train_recipe(request, ports);
-    } catch (const RunBusy&) {
-      ports.logger->info(fmt::format("{}: another process trains it", request.out));
-      wait_for_folder(request.out, ports);
-    }
-  }
+  request.lock = take_folder(request.out, ports);
+  const bool started = !CheckpointStore(request.out).empty();
+  request.existing = started ? ExistingRun::kResume : ExistingRun::kReplace;
+  return train_recipe(request, ports);
 }
 
 std::int64_t steps_done(const std::string& run, Logger& logger) {
@@ -312,7 +314,7 @@ TrainOutcome train_recipe(const TrainRequest& request, const Ports& ports) {
   if (!ranks.alone()) const Trainer refuses(training_setup(parts, ports));
   std::optional<RunDirectory> run;  // of whoever writes
   if (ranks.first()) {
-    run = RunDirectory::create(outcome.run, parts.resolved, request.existing);
+    run = RunDirectory::create(outcome.run, parts.resolved, request.existing, request.lock);
     run->write_transforms(parts.transforms);
   }
 

@@ -4,6 +4,7 @@
 #include <gibbsite/core/ports.h>
 #include <gibbsite/recipe/build.h>
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -19,6 +20,7 @@ struct TrainRequest {
   ExistingRun existing = ExistingRun::kRefuse;
   bool dry_run = false;  ///< measure a few steps, write nothing
   DataPath path;
+  std::shared_ptr<void> lock;  ///< of `out`, where the caller holds it already (lock_folder)
 };
 
 struct TrainOutcome {

@@ -69,16 +69,16 @@ if [ -s "$work/cebm/few-label/result.json" ]; then
 print(sorted((row["method"], str(row.get("features")), str(row.get("labels")), row["value"])
              for row in json.load(open(sys.argv[1]))["rows"] if row["metric"] == "accuracy"))' "$1"; }
   two=$work/two
-  together=("$gibbsite" reproduce cebm/few-label --scale smoke --threads 2 --jobs 2 --out "$two" --set method=vae,cebm,igebm)
+  together=("$gibbsite" reproduce cebm/few-label --scale smoke --threads 2 --jobs 2 --set method=vae,cebm,igebm)
   set -m
-  "${together[@]}" >"$work/stdout" 2>"$work/stderr" &
+  "${together[@]}" --out "$two" >"$work/stdout" 2>"$work/stderr" &
   child=$!
   set +m
   while kill -0 "$child" 2>/dev/null && ! compgen -G "$two/seed-*/vae.log" >/dev/null; do sleep 0.005; done
   kill -INT "$child" 2>/dev/null
   wait "$child"
   expect "models side by side stop when they are asked to" [ $? = 130 ]
-  expect_success "and are measured by the next call" "${together[@]}"
+  expect_success "and are measured by the next call" "${together[@]}" --out "$two"
   expect_success "models one after another" "$gibbsite" reproduce cebm/few-label --scale smoke --threads 1 --jobs 1 \
     --out "$work/one" --set method=vae,cebm,igebm
   expect "with the same rows" [ "$(values "$two/result.json")" = "$(values "$work/one/result.json")" ]
@@ -87,6 +87,10 @@ print(sorted((row["method"], str(row.get("features")), str(row.get("labels")), r
   expect "with pictures in the report" grep -q "cebm-fashion-mnist/samples.png" "$work/shared/report.html"
   expect_refusal "models side by side with a setting that is none" 2 "experiment.nothing" "$gibbsite" reproduce \
     cebm/few-label --scale smoke --jobs 2 --out "$work/refused" --set method=vae,cebm --set experiment.nothing=1
+  expect_refusal "several jobs with --force" 2 "one after another" "$gibbsite" reproduce cebm/few-label --scale smoke \
+    --jobs 2 --force --out "$two" --set method=vae,cebm
+  expect_success "both measure the reference" "${together[@]}" --out "$work/again"
+  expect "which is said once" [ "$(grep -c "^pixels" "$work/stdout")" = 1 ]
   expect_refusal "two methods where one is asked for" 2 "one name" "$gibbsite" reproduce fd/dkef --scale smoke \
     --out "$work/refused-dkef" --set method=jet-ssm,fd-ssm
 

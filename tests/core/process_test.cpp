@@ -61,7 +61,7 @@ TEST(ChildProcess, EndsByASignalAndWithItsOwner) {
   Child child(Child::test("Sleeps"));
   EXPECT_EQ(child.process_.exit_code(), std::nullopt);
   child.process_.interrupt();
-  EXPECT_EQ(child.wait(), 128 + SIGINT);
+  EXPECT_EQ(child.wait(), ChildProcess::kBySignal + SIGTERM);
   const auto start = std::chrono::steady_clock::now();
   { const Child abandoned(Child::test("Sleeps")); }
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(50));

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 #include <gibbsite/core/error.h>
+#include <gibbsite/core/file.h>
 #include <gibbsite/data/csv.h>
 #include <gibbsite/recipe/build.h>
 #include <gibbsite/recipe/check.h>
@@ -243,6 +244,47 @@ TEST_F(Folder, OfStepsMadeAgainOnlyTheLastCount) {
   const std::vector<MetricLine> lines = read_metrics(run.file("metrics.jsonl"));
   ASSERT_EQ(lines.size(), 2u);
   EXPECT_EQ(lines[1].step, 20);
+}
+
+// Gives a folder back at the third question.
+class GivesBack : public Interrupt {
+ public:
+  explicit GivesBack(std::shared_ptr<void>& lock) : lock_(lock) {}
+  bool requested() override {
+    if (++asked_ == 3) lock_.reset();
+    return false;
+  }
+
+ private:
+  std::shared_ptr<void>& lock_;
+  int asked_ = 0;
+};
+
+class AtOnce : public Interrupt {
+ public:
+  bool requested() override { return true; }
+};
+
+TEST_F(Folder, ARunIsTrainedByOneProcessAtATime) {
+  fs::create_directories(file("run"));
+  std::shared_ptr<void> other = lock_folder(file("run"), false);
+  EXPECT_NE(failure<WorkError>([&] { train_recipe(request("run"), {}); }).find("another process"), std::string::npos);
+  AtOnce at_once;
+  Ports ports;
+  ports.interrupt = &at_once;
+  EXPECT_THROW(train_or_resume(request("run"), ports), Interrupted);
+  EXPECT_TRUE(fs::is_empty(file("run")));
+  GivesBack gives_back(other);
+  ports.interrupt = &gives_back;
+  train_or_resume(request("run"), ports);
+  EXPECT_FALSE(other);
+  const std::vector<std::int64_t> steps = CheckpointStore(file("run")).steps();
+  ASSERT_FALSE(steps.empty());
+  const std::string first = CheckpointStore(file("run")).path(steps.front());
+  const fs::file_time_type written = fs::last_write_time(first);
+  train_or_resume(request("run"), {});
+  EXPECT_EQ(CheckpointStore(file("run")).steps(), steps);
+  EXPECT_EQ(fs::last_write_time(first), written);
 }
 
 TEST_F(Folder, ExistingRunsAreSafe) {
