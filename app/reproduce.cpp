@@ -41,8 +41,7 @@ void add_reproduce(CLI::App& app, Context& context) {
   command
       ->add_option("--jobs", request->jobs,
                    "models trained at a time, in processes that share the threads, where an experiment has several; 0: "
-                   "as many as "
-                   "threads (one at smoke scale, with --force or --device)")
+                   "as many as threads (one at smoke scale, with --force or --device)")
       ->check(whole_number(0, kMaximumJobs));
   command->add_flag_callback(
       "--no-report", [request] { request->report = false; }, "rows and runs, no table and no page");

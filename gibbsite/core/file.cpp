@@ -39,9 +39,11 @@ struct Descriptor {
   int number_;
 };
 
+int open_folder(const std::string& folder) { return ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); }
+
 // A rename is on the disk only when the folder that holds the names is.
 void flush_folder(const std::filesystem::path& folder) {
-  const int handle = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const int handle = open_folder(folder.empty() ? "." : folder.string());
   if (handle < 0) return;
   ::fsync(handle);
   ::close(handle);
@@ -87,7 +89,7 @@ std::string read_file(const std::string& path) {
 }
 
 std::shared_ptr<void> lock_folder(const std::string& folder, bool wait) {
-  const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const int descriptor = open_folder(folder);
   if (descriptor < 0) fail(folder, "open", errno);
   auto lock = std::make_shared<Descriptor>(descriptor);
   while (::flock(descriptor, LOCK_EX | (wait ? 0 : LOCK_NB)) != 0) {

@@ -68,16 +68,15 @@ LinearProbe fit_linear_probe(const Tensor& features, const Tensor& labels, std::
   LinearProbe probe;
   Tensor both = torch::empty({classes, k + 1}, torch::kDouble);
   // Class by class, as the library itself does, so that two classes are no special case; each is a problem of its own.
-  const auto fit = [&, given](std::int64_t c) mutable {
-    Tensor sign = at::where(wanted == c, torch::ones_like(y), -torch::ones_like(y)).contiguous();
-    given.y = sign.data_ptr<double>();
-    const std::unique_ptr<model, Release> fitted(train(&given, &how));
-    // Of labels ±1, whichever comes first, the weights speak for +1.
-    std::copy(fitted->w, fitted->w + k + 1, both.data_ptr<double>() + c * (k + 1));
-  };
-  at::parallel_for(0, classes, 1, [fit](std::int64_t first, std::int64_t last) {
-    auto own = fit;
-    for (std::int64_t c = first; c < last; ++c) own(c);
+  at::parallel_for(0, classes, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t c = begin; c < end; ++c) {
+      Tensor sign = at::where(wanted == c, torch::ones_like(y), -torch::ones_like(y)).contiguous();
+      problem own = given;
+      own.y = sign.data_ptr<double>();
+      const std::unique_ptr<model, Release> fitted(train(&own, &how));
+      // Of labels ±1, whichever comes first, the weights speak for +1.
+      std::copy(fitted->w, fitted->w + k + 1, both.data_ptr<double>() + c * (k + 1));
+    }
   });
   probe.weight = both.narrow(1, 0, k).contiguous();
   probe.intercept = both.select(1, k) * kIntercept;

@@ -1,5 +1,4 @@
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <gibbsite/core/error.h>
 #include <gibbsite/core/file.h>
 #include <gibbsite/core/process.h>
@@ -44,13 +43,6 @@ std::string error_line(const std::string& log, int code) {
   if (line.rfind(mark, 0) == 0) return line.substr(mark.size());
   if (code > ChildProcess::kBySignal) return fmt::format("ended by signal {}", code - ChildProcess::kBySignal);
   return "failed without a word";
-}
-
-std::vector<std::string> lines_of(const std::string& file) {
-  std::istringstream text(read_file(file));
-  std::vector<std::string> lines;
-  for (std::string line; std::getline(text, line);) lines.push_back(line);
-  return lines;
 }
 
 }  // namespace
@@ -123,9 +115,11 @@ std::vector<std::string> run_side_by_side(const SideBySide& work, const Ports& p
   }
   std::vector<std::string> lines;
   // What several need and each may have measured is said once.
-  for (const std::string& name : work.names)
-    for (const std::string& line : lines_of(out_of(name)))
+  for (const std::string& name : work.names) {
+    std::istringstream text(read_file(out_of(name)));
+    for (std::string line; std::getline(text, line);)
       if (std::find(lines.begin(), lines.end(), line) == lines.end()) lines.push_back(line);
+  }
   return lines;
 }
 

@@ -19,8 +19,8 @@ struct SideBySide {
 };
 
 /// Runs all parts and returns the lines that they printed, in the order of their names, equal ones once. Where one fails the
-/// others go on. Throws WorkError naming the first that failed and its log, RequestError once one refused its request, after which no other is
-/// started, Interrupted once all have stopped.
+/// others go on. Throws WorkError naming the first that failed and its log, RequestError once one refused its request, after
+/// which no other is started, Interrupted once all have stopped.
 std::vector<std::string> run_side_by_side(const SideBySide& work, const Ports& ports);
 
 }  // namespace gibbsite

@@ -22,6 +22,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "core/stopping.h"
+
 #include "recipe/failure.h"
 
 namespace gibbsite {
@@ -260,16 +262,11 @@ class GivesBack : public Interrupt {
   int asked_ = 0;
 };
 
-class AtOnce : public Interrupt {
- public:
-  bool requested() override { return true; }
-};
-
 TEST_F(Folder, ARunIsTrainedByOneProcessAtATime) {
   fs::create_directories(file("run"));
   std::shared_ptr<void> other = lock_folder(file("run"), false);
   EXPECT_NE(failure<WorkError>([&] { train_recipe(request("run"), {}); }).find("another process"), std::string::npos);
-  AtOnce at_once;
+  StopAt at_once(1);
   Ports ports;
   ports.interrupt = &at_once;
   EXPECT_THROW(train_or_resume(request("run"), ports), Interrupted);

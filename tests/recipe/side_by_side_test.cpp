@@ -11,7 +11,9 @@
 #include <string>
 #include <thread>
 
-#include "failure.h"
+#include "core/stopping.h"
+
+#include "recipe/failure.h"
 
 namespace gibbsite {
 namespace {
@@ -73,16 +75,8 @@ TEST(SideBySide, NothingIsStartedAfterARefusal) {
   EXPECT_FALSE(fs::exists(work.directory + "/Quick.out"));
 }
 
-class AfterAWhile : public Interrupt {
- public:
-  bool requested() override { return ++asked_ > 3; }
-
- private:
-  int asked_ = 0;
-};
-
 TEST(SideBySide, AnInterruptReachesAllThatRun) {
-  AfterAWhile interrupt;
+  StopAt interrupt(4);
   Ports ports;
   ports.interrupt = &interrupt;
   const auto start = Clock::now();
