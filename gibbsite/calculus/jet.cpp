@@ -9,12 +9,14 @@ namespace {
 using Series = std::vector<Tensor>;  // coefficients, each [B, ...]
 
 Series series_of(const Jet& a) {
+  if (a.slices() == 1) return {a.c};
   Series coefficients;
   for (std::int64_t k = 0; k <= a.order; ++k) coefficients.push_back(a.slice(k));
   return coefficients;
 }
 
 Jet jet_of(const Series& coefficients) {
+  if (coefficients.size() == 1) return {coefficients[0], 0, 1};
   return {at::cat(coefficients), static_cast<std::int64_t>(coefficients.size()) - 1, 1};
 }
 
@@ -161,6 +163,13 @@ Shape shifted(const Jet& a, at::IntArrayRef dimensions) {
   return out;
 }
 
+template <class Constant>
+Jet with_constant(const Jet& a, const Constant& constant) {
+  if (a.slices() == 1) return a.with(a.c + constant);
+  const std::int64_t batch = a.batch();
+  return a.with(at::cat({a.slice(0) + constant, a.c.narrow(0, batch, a.c.size(0) - batch)}));
+}
+
 }  // namespace
 
 Tensor Jet::stacked() const {
@@ -216,15 +225,11 @@ Jet operator-(const Jet& a, const Jet& b) {
 }
 Jet operator-(const Jet& a) { return a.with(-a.c); }
 Jet operator*(const Jet& a, double factor) { return a.with(a.c * factor); }
-Jet operator+(const Jet& a, const Tensor& constant) {
-  const std::int64_t batch = a.batch();
-  return a.with(at::cat({a.slice(0) + constant, a.c.narrow(0, batch, a.c.size(0) - batch)}));
+Jet operator+(const Jet& a, const Tensor& constant) { return with_constant(a, constant); }
+Jet operator+(const Jet& a, double constant) { return with_constant(a, constant); }
+Jet operator*(const Jet& a, const Tensor& constant) {
+  return a.with(a.slices() == 1 ? a.c * constant : (a.stacked() * constant).flatten(0, 1));
 }
-Jet operator+(const Jet& a, double constant) {
-  const std::int64_t batch = a.batch();
-  return a.with(at::cat({a.slice(0) + constant, a.c.narrow(0, batch, a.c.size(0) - batch)}));
-}
-Jet operator*(const Jet& a, const Tensor& constant) { return a.with((a.stacked() * constant).flatten(0, 1)); }
 
 Jet sum(const Jet& a, at::IntArrayRef dimensions, bool keep) { return a.with(a.c.sum(shifted(a, dimensions), keep)); }
 Jet mean(const Jet& a, at::IntArrayRef dimensions, bool keep) { return a.with(a.c.mean(shifted(a, dimensions), keep)); }

@@ -15,7 +15,7 @@ namespace gibbsite {
 
 struct Jet {
   Tensor c;                     ///< [slices() * B, ...], slice-major
-  std::int64_t order = 0;       ///< T >= 1
+  std::int64_t order = 0;       ///< T >= 0; of order 0 it is a tensor
   std::int64_t directions = 1;  ///< D
 
   std::int64_t slices() const { return order + directions; }

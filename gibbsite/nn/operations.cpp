@@ -1,4 +1,5 @@
 #include <gibbsite/nn/operations.h>
+#include <gibbsite/nn/slice_products.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/types.h>
 
@@ -236,6 +237,53 @@ Jet normalise(const Jet& x, at::IntArrayRef dimensions) {
   return centred * reciprocal(sqrt(mean(square(centred), dimensions, true) + kNormEpsilon));
 }
 
+// What normalising the channels of images takes: [slices B, C, 1, 1]. A jet along one direction (or of order 0, a tensor) gets
+// its moments from products of slices, in float64, and is normalised by one linear combination of them.
+struct ChannelMoments {
+  explicit ChannelMoments(const Jet& x);
+  /// (x - mean) factor + shift.
+  Jet normalised(const Jet& x, const Jet& factor, const Jet& shift) const;
+  Jet mean, inverse_deviation;
+};
+
+bool combines(const Jet& x) { return x.directions == 1; }
+
+ChannelMoments::ChannelMoments(const Jet& x) {
+  if (!combines(x)) {
+    mean = gibbsite::mean(x, {2, 3}, true);
+    const Jet centred = x.with(x.c - mean.c);
+    inverse_deviation = reciprocal(sqrt(gibbsite::mean(square(centred), {2, 3}, true) + kNormEpsilon));
+    return;
+  }
+  const std::int64_t slices = x.slices();
+  const Tensor products = (slice_products(x.c, x.c, x.batch()) / static_cast<double>(x.c.size(2) * x.c.size(3)))
+                              .unsqueeze(-1)
+                              .unsqueeze(-1);
+  mean = x.with(products.select(1, slices).flatten(0, 1));
+  std::vector<Tensor> squares;
+  for (std::int64_t k = 0; k < slices; ++k) {
+    squares.push_back(products[0][k]);
+    for (std::int64_t i = 1; i <= k; ++i) squares.back() = squares.back() + products[i][k - i];
+  }
+  inverse_deviation = reciprocal(sqrt(x.with(at::cat(squares)) - square(mean) + kNormEpsilon));
+}
+
+Jet ChannelMoments::normalised(const Jet& x, const Jet& factor, const Jet& shift) const {
+  if (!combines(x)) {
+    const Jet product = x.with(x.c - mean.c) * factor;
+    return product.with(product.c + shift.c);
+  }
+  const std::int64_t slices = x.slices();
+  const Jet offset = shift - mean * factor;
+  const Tensor zero = at::zeros_like(factor.slice(0));
+  std::vector<Tensor> weight;
+  for (std::int64_t k = 0; k < slices; ++k) {
+    for (std::int64_t i = 0; i < slices; ++i) weight.push_back(i <= k ? factor.slice(k - i) : zero);
+    weight.push_back(offset.slice(k));
+  }
+  return x.with(combine_slices(x.c, at::stack(weight).view({slices, slices + 1, x.batch(), x.c.size(1)})));
+}
+
 Shape all_but_batch(std::int64_t dimensions) {
   Shape out;
   for (std::int64_t d = 1; d < dimensions; ++d) out.push_back(d);
@@ -352,38 +400,28 @@ Stock layer_norm(const Stock& x, const Tensor& weight, const Tensor& bias) {
 }
 
 Tensor instance_norm(const Tensor& x, const Tensor& weight, const Tensor& bias) {
-  const Tensor w = weight.defined() ? weight.view({-1, 1, 1}) : weight,
-               b = bias.defined() ? bias.view({-1, 1, 1}) : bias;
-  return affine(normalise(x, {2, 3}), w, b);
+  return instance_norm(Jet{x, 0, 1}, weight, bias).c;
 }
 Jet instance_norm(const Jet& x, const Tensor& weight, const Tensor& bias) {
-  const Tensor w = weight.defined() ? weight.view({-1, 1, 1}) : weight,
-               b = bias.defined() ? bias.view({-1, 1, 1}) : bias;
-  return affine(normalise(x, {2, 3}), w, b);
+  const ChannelMoments moments(x);
+  const Jet none = moments.mean * 0;
+  if (!weight.defined()) return moments.normalised(x, moments.inverse_deviation, none);
+  return moments.normalised(x, moments.inverse_deviation * weight.view({-1, 1, 1}), none + bias.view({-1, 1, 1}));
 }
 Stock instance_norm(const Stock& x, const Tensor& weight, const Tensor& bias) {
   return {at::instance_norm(x.t, weight, bias, Tensor(), Tensor(), true, 0, kNormEpsilon, false)};
 }
 
 Tensor conditional_instance_norm(const Tensor& x, const Tensor& gamma, const Tensor& alpha, const Tensor& beta) {
-  // at::var_mean goes through one channel value by value in double precision.
-  const Tensor mean = x.mean({2, 3}, /*keepdim=*/true), inside = x - mean;
-  const Tensor variance = inside.square().mean({2, 3}, true);
-  const Tensor centred = mean - mean.mean(1, true);
-  const Tensor spread = centred.square().sum(1, true) / static_cast<double>(x.size(1) - 1);
-  const Tensor scale = gamma * (variance + kNormEpsilon).rsqrt();
-  const Tensor shift = beta + gamma * alpha * centred * (spread + kNormEpsilon).rsqrt();
-  return at::addcmul(shift, inside, scale);
+  return conditional_instance_norm(Jet{x, 0, 1}, gamma, alpha, beta).c;
 }
 Jet conditional_instance_norm(const Jet& x, const Tensor& gamma, const Tensor& alpha, const Tensor& beta) {
-  const Jet mean_of_channel = mean(x, {2, 3}, true);
-  const Jet centred = x.with(x.c - mean_of_channel.c);
-  const Jet scale = reciprocal(sqrt(mean(square(centred), {2, 3}, true) + kNormEpsilon)) * gamma;
-  const Jet between = mean_of_channel.with(mean_of_channel.c - mean(mean_of_channel, {1}, true).c);
+  const ChannelMoments moments(x);
+  const Jet& means = moments.mean;
+  const Jet between = means.with(means.c - mean(means, {1}, true).c);
   const Jet spread = sum(square(between), {1}, true) * (1 / static_cast<double>(x.c.size(1) - 1));
-  const Jet shift = between * reciprocal(sqrt(spread + kNormEpsilon)) * (gamma * alpha) + beta;
-  const Jet product = centred * scale;
-  return product.with(product.c + shift.c);
+  return moments.normalised(x, moments.inverse_deviation * gamma,
+                            between * reciprocal(sqrt(spread + kNormEpsilon)) * (gamma * alpha) + beta);
 }
 Stock conditional_instance_norm(const Stock& x, const Tensor& gamma, const Tensor& alpha, const Tensor& beta) {
   const Tensor h = at::instance_norm(x.t, Tensor(), Tensor(), Tensor(), Tensor(), true, 0, kNormEpsilon, false);
