@@ -312,7 +312,9 @@ Jet conv(const Jet& x, const Tensor& weight, std::int64_t stride, std::int64_t p
   return x.with(ConvForward::apply(x.c, weight, stride, padding, dilation));
 }
 Stock conv(const Stock& x, const Tensor& weight, std::int64_t stride, std::int64_t padding, std::int64_t dilation) {
-  return {at::conv2d(x.t, weight, Tensor(), {stride, stride}, {padding, padding}, {dilation, dilation})};
+  // Of a weight that lies channels-last LibTorch makes channels-last images, whatever they were; its instance norm copies them.
+  const Tensor w = weight.contiguous(x.t.suggest_memory_format());
+  return {at::conv2d(x.t, w, Tensor(), {stride, stride}, {padding, padding}, {dilation, dilation})};
 }
 
 Tensor conv_transpose(const Tensor& x, const Tensor& weight, std::int64_t height, std::int64_t width,
