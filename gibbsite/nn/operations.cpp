@@ -1,5 +1,4 @@
 #include <gibbsite/nn/operations.h>
-#include <gibbsite/nn/slice_products.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/types.h>
 
@@ -9,8 +8,6 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::Function;
 using torch::autograd::variable_list;
-
-constexpr double kNormEpsilon = 1e-5;
 
 // The trilinear form <g, conv(x, w)> has three partial gradients. Each is one library call, and the derivatives of each are
 // again members of the family; LibTorch's own double backward builds a transposed convolution instead, which is slower.
@@ -237,53 +234,6 @@ Jet normalise(const Jet& x, at::IntArrayRef dimensions) {
   return centred * reciprocal(sqrt(mean(square(centred), dimensions, true) + kNormEpsilon));
 }
 
-// What normalising the channels of images takes: [slices B, C, 1, 1]. A jet along one direction (or of order 0, a tensor) gets
-// its moments from products of slices, in float64, and is normalised by one linear combination of them.
-struct ChannelMoments {
-  explicit ChannelMoments(const Jet& x);
-  /// (x - mean) factor + shift.
-  Jet normalised(const Jet& x, const Jet& factor, const Jet& shift) const;
-  Jet mean, inverse_deviation;
-};
-
-bool combines(const Jet& x) { return x.directions == 1; }
-
-ChannelMoments::ChannelMoments(const Jet& x) {
-  if (!combines(x)) {
-    mean = gibbsite::mean(x, {2, 3}, true);
-    const Jet centred = x.with(x.c - mean.c);
-    inverse_deviation = reciprocal(sqrt(gibbsite::mean(square(centred), {2, 3}, true) + kNormEpsilon));
-    return;
-  }
-  const std::int64_t slices = x.slices();
-  const Tensor products = (slice_products(x.c, x.c, x.batch()) / static_cast<double>(x.c.size(2) * x.c.size(3)))
-                              .unsqueeze(-1)
-                              .unsqueeze(-1);
-  mean = x.with(products.select(1, slices).flatten(0, 1));
-  std::vector<Tensor> squares;
-  for (std::int64_t k = 0; k < slices; ++k) {
-    squares.push_back(products[0][k]);
-    for (std::int64_t i = 1; i <= k; ++i) squares.back() = squares.back() + products[i][k - i];
-  }
-  inverse_deviation = reciprocal(sqrt(x.with(at::cat(squares)) - square(mean) + kNormEpsilon));
-}
-
-Jet ChannelMoments::normalised(const Jet& x, const Jet& factor, const Jet& shift) const {
-  if (!combines(x)) {
-    const Jet product = x.with(x.c - mean.c) * factor;
-    return product.with(product.c + shift.c);
-  }
-  const std::int64_t slices = x.slices();
-  const Jet offset = shift - mean * factor;
-  const Tensor zero = at::zeros_like(factor.slice(0));
-  std::vector<Tensor> weight;
-  for (std::int64_t k = 0; k < slices; ++k) {
-    for (std::int64_t i = 0; i < slices; ++i) weight.push_back(i <= k ? factor.slice(k - i) : zero);
-    weight.push_back(offset.slice(k));
-  }
-  return x.with(combine_slices(x.c, at::stack(weight).view({slices, slices + 1, x.batch(), x.c.size(1)})));
-}
-
 Shape all_but_batch(std::int64_t dimensions) {
   Shape out;
   for (std::int64_t d = 1; d < dimensions; ++d) out.push_back(d);
@@ -399,37 +349,6 @@ Jet layer_norm(const Jet& x, const Tensor& weight, const Tensor& bias) {
 }
 Stock layer_norm(const Stock& x, const Tensor& weight, const Tensor& bias) {
   return {at::layer_norm(x.t, x.t.sizes().slice(1), weight, bias, kNormEpsilon)};
-}
-
-Tensor instance_norm(const Tensor& x, const Tensor& weight, const Tensor& bias) {
-  return instance_norm(Jet{x, 0, 1}, weight, bias).c;
-}
-Jet instance_norm(const Jet& x, const Tensor& weight, const Tensor& bias) {
-  const ChannelMoments moments(x);
-  const Jet none = moments.mean * 0;
-  if (!weight.defined()) return moments.normalised(x, moments.inverse_deviation, none);
-  return moments.normalised(x, moments.inverse_deviation * weight.view({-1, 1, 1}), none + bias.view({-1, 1, 1}));
-}
-Stock instance_norm(const Stock& x, const Tensor& weight, const Tensor& bias) {
-  return {at::instance_norm(x.t, weight, bias, Tensor(), Tensor(), true, 0, kNormEpsilon, false)};
-}
-
-Tensor conditional_instance_norm(const Tensor& x, const Tensor& gamma, const Tensor& alpha, const Tensor& beta) {
-  return conditional_instance_norm(Jet{x, 0, 1}, gamma, alpha, beta).c;
-}
-Jet conditional_instance_norm(const Jet& x, const Tensor& gamma, const Tensor& alpha, const Tensor& beta) {
-  const ChannelMoments moments(x);
-  const Jet& means = moments.mean;
-  const Jet between = means.with(means.c - mean(means, {1}, true).c);
-  const Jet spread = sum(square(between), {1}, true) * (1 / static_cast<double>(x.c.size(1) - 1));
-  return moments.normalised(x, moments.inverse_deviation * gamma,
-                            between * reciprocal(sqrt(spread + kNormEpsilon)) * (gamma * alpha) + beta);
-}
-Stock conditional_instance_norm(const Stock& x, const Tensor& gamma, const Tensor& alpha, const Tensor& beta) {
-  const Tensor h = at::instance_norm(x.t, Tensor(), Tensor(), Tensor(), Tensor(), true, 0, kNormEpsilon, false);
-  const Tensor mean = x.t.mean({2, 3}, true);
-  const Tensor between = (mean - mean.mean(1, true)) / (mean.var(1, true, true) + kNormEpsilon).sqrt();
-  return {gamma * (h + alpha * between) + beta};
 }
 
 }  // namespace gibbsite

@@ -102,22 +102,13 @@ Tensor column(const Tensor& x);
 Jet column(const Jet& x);
 Stock column(const Stock& x);
 
-/// (x - mean) / sqrt(variance + 1e-5) * weight + bias over everything but the batch, composite: LibTorch's own LayerNorm and
+/// What norms add to a variance.
+constexpr double kNormEpsilon = 1e-5;
+
+/// (x - mean) / sqrt(variance + kNormEpsilon) * weight + bias over everything but the batch, composite: LibTorch's own LayerNorm and
 /// InstanceNorm have wrong third derivatives. weight, bias: one event, or undefined.
 Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias);
 Jet layer_norm(const Jet& x, const Tensor& weight, const Tensor& bias);
 Stock layer_norm(const Stock& x, const Tensor& weight, const Tensor& bias);
-
-/// The same per example and channel over [H, W]; weight, bias: [C], or undefined.
-Tensor instance_norm(const Tensor& x, const Tensor& weight, const Tensor& bias);
-Jet instance_norm(const Jet& x, const Tensor& weight, const Tensor& bias);
-Stock instance_norm(const Stock& x, const Tensor& weight, const Tensor& bias);
-
-/// γ (h + α m) + β: h is the instance norm of x; m the spatial means of the channels, normalised over the channels of the
-/// example with the unbiased variance (CondInstanceNorm++ of noise-conditional score networks). γ, α, β: [B, C, 1, 1],
-/// constants; C >= 2.
-Tensor conditional_instance_norm(const Tensor& x, const Tensor& gamma, const Tensor& alpha, const Tensor& beta);
-Jet conditional_instance_norm(const Jet& x, const Tensor& gamma, const Tensor& alpha, const Tensor& beta);
-Stock conditional_instance_norm(const Stock& x, const Tensor& gamma, const Tensor& alpha, const Tensor& beta);
 
 }  // namespace gibbsite

@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <gibbsite/nn/channel_norms.h>
 #include <gibbsite/nn/refine_net.h>
 #include <torch/types.h>
 

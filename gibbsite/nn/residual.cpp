@@ -1,3 +1,4 @@
+#include <gibbsite/nn/channel_norms.h>
 #include <gibbsite/nn/recompute.h>
 #include <gibbsite/nn/residual.h>
 #include <torch/types.h>

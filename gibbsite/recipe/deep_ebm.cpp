@@ -8,6 +8,7 @@
 #include <gibbsite/recipe/build.h>
 #include <gibbsite/recipe/deep_ebm.h>
 #include <gibbsite/recipe/parse.h>
+#include <gibbsite/recipe/step_cost.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/nn/module.h>
 #include <torch/types.h>
@@ -43,7 +44,7 @@ const Method kMethods[] = {
     {"fd-ssm-sequential", "ssm", "finite_difference", "fast", false, -3.36e7, 0.276, 3.7e9},
 };
 
-const char* const kRacers[] = {"jet-ssm", "fd-ssm", "dsm", "fd-dsm"};
+const std::vector<std::string> kRacers = {"jet-ssm", "fd-ssm", "dsm", "fd-dsm"};
 
 struct Ratio {
   const char *of, *against;
@@ -71,7 +72,8 @@ double seconds_now() {
 struct Shared {
   Parts parts;
   DeepEbmOptions options;
-  Config denoising;  // settings of the denoising objective
+  std::vector<std::string> racers;  // those asked for, none for all
+  Config denoising;                 // settings of the denoising objective
   double denoising_sigma = 0;
   std::string data;
   Tensor test;  // clean images
@@ -91,6 +93,8 @@ Shared make_shared_parts(const ExperimentContext& context) {
   const std::string own = "experiment.";
   std::vector<std::string> set = scale_overrides(context.scale), recipe_set;
   set.insert(set.end(), context.set.begin(), context.set.end());
+  Shared shared;
+  shared.racers = take_methods(set, kRacers);
   Config settings = Config::table();
   for (const std::string& assignment : set) {
     if (assignment.rfind(own, 0) == 0)
@@ -99,9 +103,10 @@ Shared make_shared_parts(const ExperimentContext& context) {
       recipe_set.push_back(assignment);
   }
   recipe_set.push_back(fmt::format("seed={}", context.seed));
-  Shared shared;
   shared.options = read_options<DeepEbmOptions>(settings, "experiment");
   settings.require_all_read("experiment");
+  if (!shared.racers.empty() && shared.options.part != "race")
+    throw RequestError("--set method", "chooses methods of the race; needs --set experiment.part=race");
   const Config recipe = load_recipe(find_recipe("fd/deep-ebm"), recipe_set);
   shared.denoising = recipe.at_table("objective");
   shared.denoising_sigma = read_options<MultiscaleDenoisingOptions>(shared.denoising, "objective").sigma;
@@ -365,10 +370,16 @@ class RaceFile {
 
 void race_part(const Shared& shared, const ExperimentContext& context, const Ports& ports, ExperimentOutcome& outcome) {
   std::vector<std::unique_ptr<Contestant>> racers;
-  for (const char* name : kRacers)
+  const std::vector<std::string>& asked = shared.racers;
+  for (const std::string& name : kRacers)
     for (const Method& method : kMethods)
-      if (std::string(method.name) == name) racers.push_back(std::make_unique<Contestant>(method, shared));
-  const RaceFile file(context.directory + "/race.pt");
+      if (method.name == name && (asked.empty() || std::count(asked.begin(), asked.end(), name) > 0))
+        racers.push_back(std::make_unique<Contestant>(method, shared));
+  // A race of some methods has a file of its own: turns of one are as long as those of the others.
+  std::string path = context.directory + "/race";
+  if (!asked.empty())
+    for (const auto& racer : racers) path += std::string("-") + racer->method().name;
+  const RaceFile file(path + ".pt");
   file.restore(racers);
   const double budget = 60 * shared.options.minutes;
   constexpr double kSaveEvery = 300;

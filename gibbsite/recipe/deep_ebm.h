@@ -40,7 +40,8 @@ struct DeepEbmOptions {
 
 /// Rows of the cost part: seconds_per_step (loss, gradients, clipping, optimiser), multiply_adds, forward_passes,
 /// peak_bytes, sm_loss, sm_share (of -d/σ², the loss of a model that is the data smoothed by its noise), time_ratio,
-/// memory_ratio. Rows of the race have a setting `minutes`: sm_loss, sm_share, steps.
+/// memory_ratio. Rows of the race have a setting `minutes`: sm_loss, sm_share, steps; `method=NAME,…` chooses who takes part.
+/// Throws RequestError for `method` of another part than the race.
 ExperimentOutcome reproduce_deep_ebm(const ExperimentContext& context, const Ports& ports);
 
 }  // namespace gibbsite

@@ -50,6 +50,14 @@ else
   echo "skipped the rounds of vaebm/images: no data"
 fi
 
+# A race of some methods.
+if [ -s "$work/fd/deep-ebm/result.json" ]; then
+  race=("$gibbsite" reproduce fd/deep-ebm --scale smoke --out "$work/race" --set method=jet-ssm,fd-ssm)
+  expect_refusal "methods of another part than the race" 2 "experiment.part=race" "${race[@]}"
+  expect_success "a race of two" "${race[@]}" --set experiment.part=race
+  expect "has rows of these two alone" [ "$(grep -o '"method": *"[^"]*"' "$work/race/result.json" | sort -u | wc -l)" = 2 ]
+fi
+
 # Settings are chosen on training rows that models do not see.
 if [ -s "$work/cebm/few-label/result.json" ]; then
   out=$work/cebm/few-label

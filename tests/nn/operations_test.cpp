@@ -1,4 +1,5 @@
 #include <gibbsite/core/random.h>
+#include <gibbsite/nn/channel_norms.h>
 #include <gibbsite/nn/operations.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>

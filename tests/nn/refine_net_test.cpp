@@ -1,3 +1,4 @@
+#include <gibbsite/nn/channel_norms.h>
 #include <gibbsite/nn/refine_net.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -42,6 +43,35 @@ TEST(ConditionalInstanceNorm, IsTheFormulaWrittenOut) {
           const double expected = at(gamma) * (inside + at(alpha) * between) + at(beta);
           EXPECT_NEAR(y[b][c][i][j].item<double>(), expected, 1e-12);
         }
+    }
+  }
+}
+
+// A plain reverse pass of orders 0 and 1 is written out by hand; a pass that is to be differentiated goes through elementary
+// operations, and so does order 2, whose slices 0 and 1 are the jet of order 1.
+TEST(ConditionalInstanceNorm, ReversePassesEqualThoseOfElementaryOperations) {
+  const std::int64_t images = 3, channels = 5;
+  Rng rng(2, "norm");
+  const Tensor x = rng.normal({images, channels, 4, 3}, at::kDouble).requires_grad_();
+  const Tensor v = rng.normal({images, channels, 4, 3}, at::kDouble).requires_grad_();
+  const auto weight = [&] { return rng.normal({images, channels, 1, 1}, at::kDouble).requires_grad_(); };
+  const Tensor gamma = weight(), alpha = weight(), beta = weight();
+  const std::vector<Tensor> inputs = {x, v, gamma, alpha, beta};
+  const Tensor g = rng.normal({2 * images, channels, 4, 3}, at::kDouble);
+  const auto gradients = [&](std::int64_t order, std::int64_t slices, bool differentiable) {
+    const Jet jet = order == 0 ? Jet{x, 0, 1} : seed_jet(x, v, order);
+    const Jet y = conditional_instance_norm(jet, gamma, alpha, beta);
+    const Tensor value = (y.c.narrow(0, 0, slices * images) * g.narrow(0, 0, slices * images)).sum();
+    return torch::autograd::grad({value}, inputs, {}, true, differentiable, /*allow_unused=*/order == 0);
+  };
+  for (std::int64_t order = 0; order <= 1; ++order) {
+    const auto plain = gradients(order, order + 1, false), differentiable = gradients(order, order + 1, true),
+               longer = gradients(2, order + 1, false);
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      if (order == 0 && i == 1) continue;  // no direction
+      EXPECT_GT(plain[i].abs().max().item<double>(), 0.1);
+      EXPECT_LE((plain[i] - differentiable[i]).abs().max().item<double>(), 1e-12) << order << " " << i;
+      EXPECT_LE((plain[i] - longer[i]).abs().max().item<double>(), 1e-12) << order << " " << i;
     }
   }
 }
