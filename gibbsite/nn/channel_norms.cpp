@@ -5,6 +5,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/types.h>
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -47,7 +48,14 @@ ChannelMoments moments_of(const Tensor& products, double pixels) {
     squares.push_back(means[0][k]);
     for (std::int64_t i = 1; i <= k; ++i) squares.back() = squares.back() + means[i][k - i];
   }
-  const Jet variance = moments.mean.with(at::cat(squares)) - square(moments.mean);
+  const Jet of_means = square(moments.mean);
+  // Rounding can make the variance of pixels that are all alike less than 0.
+  squares[0] = at::clamp_min(squares[0] - of_means.slice(0), 0);
+  for (std::int64_t k = 1; k < slices; ++k) {
+    Tensor& coefficient = squares[static_cast<std::size_t>(k)];
+    coefficient = coefficient - of_means.slice(k);
+  }
+  const Jet variance = moments.mean.with(at::cat(squares));
   moments.inverse_deviation = reciprocal(sqrt(variance + kNormEpsilon));
   return moments;
 }
@@ -70,7 +78,13 @@ Tensor conditional_table(const Tensor& products, const Tensor& gamma, const Tens
 class ImageTable {
  public:
   ImageTable(std::int64_t slices, std::int64_t channels, double pixels)
-      : slices_(slices), channels_(channels), pixels_(pixels), m_(2 * channels), v_(2 * channels), d_(2 * channels) {}
+      : slices_(slices),
+        channels_(channels),
+        pixels_(pixels),
+        m_(2 * channels),
+        v_(2 * channels),
+        d_(2 * channels),
+        rounded_(channels) {}
 
   // `plane`: how far apart entries of a table are.
   void forward(const double* products, std::int64_t plane, const double* gamma, const double* alpha, const double* beta,
@@ -122,7 +136,7 @@ class ImageTable {
       const double v1 = v(1)[c], r = f.inverse_root, r3 = r * r * r;
       of_gamma[c] = gk * alpha[c] + gf0 * r - 0.5 * gf1 * r3 * v1;
       const double gr = gamma[c] * (gf0 - 1.5 * gf1 * r * r * v1);
-      const double gv0 = -0.5 * r3 * gr, gv1 = -0.5 * gf1 * gamma[c] * r3;
+      const double gv0 = rounded_[static_cast<std::size_t>(c)] ? 0 : -0.5 * r3 * gr, gv1 = -0.5 * gf1 * gamma[c] * r3;
       gm0[c] -= 2 * (m0 * gv0 + m1 * gv1);
       gm1[c] -= 2 * m0 * gv1;
       entry(of_products, plane, 0, 0)[c] = gv0 / pixels_;
@@ -156,6 +170,7 @@ class ImageTable {
   std::int64_t slices_, channels_;
   double pixels_;
   std::vector<double> m_, v_, d_;
+  std::vector<char> rounded_;  // whether the variance was less than 0
   double root_ = 0, root_slope_ = 0, spread_slope_ = 0;
 
   template <class T>
@@ -183,7 +198,9 @@ class ImageTable {
     double spread = 0;
     spread_slope_ = 0;
     for (std::int64_t c = 0; c < channels_; ++c) {
-      v(0)[c] = entry(products, plane, 0, 0)[c] / pixels_ - m(0)[c] * m(0)[c] + kNormEpsilon;
+      const double variance = entry(products, plane, 0, 0)[c] / pixels_ - m(0)[c] * m(0)[c];
+      v(0)[c] = std::max(variance, 0.0) + kNormEpsilon;
+      rounded_[static_cast<std::size_t>(c)] = variance < 0;
       if (slices_ == 2)
         v(1)[c] = (entry(products, plane, 0, 1)[c] + entry(products, plane, 1, 0)[c]) / pixels_ - 2 * m(0)[c] * m(1)[c];
       d(0)[c] = m(0)[c] - centre[0];
@@ -245,8 +262,10 @@ struct ConditionalTable : Function<ConditionalTable> {
 
 double pixels_of(const Jet& x) { return static_cast<double>(x.c.size(2) * x.c.size(3)); }
 
-// [B, C, 1, 1] -> float64 [B, C].
-Tensor per_image(const Tensor& weight) { return weight.flatten(1).to(at::kDouble); }
+// [B or 1, C, 1, 1] -> float64 [B, C].
+Tensor per_image(const Tensor& weight, const Jet& x) {
+  return weight.flatten(1).to(at::kDouble).expand({x.batch(), x.c.size(1)});
+}
 
 // A jet along several directions at once goes through the definitions.
 ChannelMoments many_moments(const Jet& x) {
@@ -262,6 +281,7 @@ Tensor instance_norm(const Tensor& x, const Tensor& weight, const Tensor& bias) 
   return instance_norm(Jet{x, 0, 1}, weight, bias).c;
 }
 Jet instance_norm(const Jet& x, const Tensor& weight, const Tensor& bias) {
+  if (x.batch() == 0) return x;
   if (combines(x)) {
     ChannelMoments moments = moments_of(slice_products(x.c, x.c, x.batch()), pixels_of(x));
     Jet shift = moments.mean * 0;
@@ -283,9 +303,10 @@ Tensor conditional_instance_norm(const Tensor& x, const Tensor& gamma, const Ten
   return conditional_instance_norm(Jet{x, 0, 1}, gamma, alpha, beta).c;
 }
 Jet conditional_instance_norm(const Jet& x, const Tensor& gamma, const Tensor& alpha, const Tensor& beta) {
+  if (x.batch() == 0) return x;
   if (combines(x)) {
     const Tensor products = slice_products(x.c, x.c, x.batch());
-    const Tensor g = per_image(gamma), a = per_image(alpha), b = per_image(beta);
+    const Tensor g = per_image(gamma, x), a = per_image(alpha, x), b = per_image(beta, x);
     const bool written_out = x.slices() <= 2 && products.device().is_cpu();
     return x.with(combine_slices(x.c, written_out ? ConditionalTable::apply(products, g, a, b, pixels_of(x))
                                                   : conditional_table(products, g, a, b, pixels_of(x))));

@@ -12,7 +12,7 @@ Jet instance_norm(const Jet& x, const Tensor& weight, const Tensor& bias);
 Stock instance_norm(const Stock& x, const Tensor& weight, const Tensor& bias);
 
 /// γ (h + α m) + β: h is the instance norm of x; m the spatial means of the channels, normalised over the channels of the
-/// example with the unbiased variance (CondInstanceNorm++ of noise-conditional score networks). γ, α, β: [B, C, 1, 1],
+/// example with the unbiased variance (CondInstanceNorm++ of noise-conditional score networks). γ, α, β: [B or 1, C, 1, 1],
 /// constants; C >= 2.
 Tensor conditional_instance_norm(const Tensor& x, const Tensor& gamma, const Tensor& alpha, const Tensor& beta);
 Jet conditional_instance_norm(const Jet& x, const Tensor& gamma, const Tensor& alpha, const Tensor& beta);

@@ -1,5 +1,6 @@
 #include <ATen/Parallel.h>
 #include <gibbsite/core/clones.h>
+#include <gibbsite/core/error.h>
 #include <gibbsite/nn/slice_products.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/types.h>
@@ -81,16 +82,18 @@ struct Image {
       for (std::int64_t i = 0; i < outputs; ++i) {
         const Scalar *row = weight + i * (inputs + 1) * channels, *shift = row + inputs * channels;
         Scalar* out = y + i * plane.slice + first * channels;
-        if (plane.last) {
+        if (plane.last)
           for (std::int64_t p = 0; p < n; ++p) std::copy_n(shift, channels, out + p * channels);
-          for (std::int64_t j = 0; j < inputs; ++j)
-            add_rows(row + j * channels, x + j * plane.slice + first * channels, out, n, channels);
-        } else {
-          for (std::int64_t c = 0; c < channels; ++c) {
-            std::fill_n(out + c * n, n, shift[c]);
-            for (std::int64_t j = 0; j < inputs; ++j)
-              add_scaled(row[j * channels + c], x + j * plane.slice + c * n, out + c * n, n);
-          }
+        else
+          for (std::int64_t c = 0; c < channels; ++c) std::fill_n(out + c * n, n, shift[c]);
+        for (std::int64_t j = 0; j < inputs; ++j) {
+          const Scalar *weights = row + j * channels, *from = x + j * plane.slice + first * channels;
+          // Coefficients of a series do not depend on later ones, whatever those are.
+          if (std::all_of(weights, weights + channels, [](Scalar w) { return w == 0; })) continue;
+          if (plane.last)
+            add_rows(weights, from, out, n, channels);
+          else
+            for (std::int64_t c = 0; c < channels; ++c) add_scaled(weights[c], from + c * n, out + c * n, n);
         }
       }
     }
@@ -134,7 +137,7 @@ Plane plane_of(const Tensor& x, std::int64_t batch, at::MemoryFormat format) {
           format == at::MemoryFormat::ChannelsLast};
 }
 
-Tensor slices(const Tensor& x, std::int64_t batch) { return x.view({-1, batch, x.size(1), x.size(2), x.size(3)}); }
+Tensor slices(const Tensor& x, std::int64_t batch) { return x.unflatten(0, {x.size(0) / batch, batch}); }
 
 template <class Scalar>
 void combine_images(const Tensor& x, const Tensor& weight, Tensor& y, const Plane& plane) {
@@ -152,14 +155,16 @@ Tensor combined(const Tensor& images, const Tensor& weight) {
   const std::int64_t outputs = weight.size(0), inputs = weight.size(1) - 1, batch = weight.size(2);
   Shape sizes = images.sizes().vec();
   sizes[0] = outputs * batch;
-  if (!has_kernel(images)) {
-    const Tensor w = weight.to(images.scalar_type()).unsqueeze(-1).unsqueeze(-1), x = slices(images, batch);
-    Tensor y = w.select(1, inputs).expand({outputs, batch, sizes[1], sizes[2], sizes[3]}).contiguous();
-    for (std::int64_t j = 0; j < inputs; ++j) y.addcmul_(w.select(1, j), x.select(0, j));
-    return y.view(sizes);
-  }
   const at::MemoryFormat format = images.suggest_memory_format();
   const Tensor x = images.contiguous(format);
+  if (!has_kernel(x)) {
+    const Tensor w = weight.to(x.scalar_type()).unsqueeze(-1).unsqueeze(-1), from = slices(x, batch);
+    const Tensor y = at::empty(sizes, x.options(), format);
+    Tensor to = slices(y, batch);
+    to.copy_(w.select(1, inputs).expand_as(to));
+    for (std::int64_t j = 0; j < inputs; ++j) to.addcmul_(w.select(1, j), from.select(0, j));
+    return y;
+  }
   // Image by image.
   const Tensor weights = weight.permute({2, 0, 1, 3}).to(x.scalar_type()).contiguous();
   Tensor y = at::empty(sizes, x.options(), format);
@@ -186,8 +191,14 @@ void multiply_images(const Tensor& a, const Tensor& b, Tensor& out, const Plane&
 Tensor multiplied(const Tensor& left, const Tensor& right, std::int64_t batch) {
   const std::int64_t i = left.size(0) / batch, j = right.size(0) / batch, channels = right.size(1);
   if (!has_kernel(right)) {
-    const Tensor a = slices(left, batch).to(at::kDouble), b = slices(right, batch).to(at::kDouble);
-    return at::cat({(a.unsqueeze(1) * b.unsqueeze(0)).sum({4, 5}), a.sum({3, 4}).unsqueeze(1)}, 1);
+    const Tensor a = slices(left, batch), b = slices(right, batch);
+    std::vector<Tensor> entries;
+    for (std::int64_t k = 0; k < i; ++k) {
+      const Tensor row = a.select(0, k).to(at::kDouble);
+      for (std::int64_t l = 0; l < j; ++l) entries.push_back((row * b.select(0, l)).sum({2, 3}));
+      entries.push_back(row.sum({2, 3}));
+    }
+    return at::stack(entries).view({i, j + 1, batch, channels});
   }
   const at::MemoryFormat format = right.suggest_memory_format();
   const Tensor a = left.contiguous(format), b = right.contiguous(format);
@@ -236,6 +247,9 @@ struct Multiply : Function<Multiply> {
 
 Tensor combine_slices(const Tensor& x, const Tensor& weight) { return Combine::apply(x, weight); }
 
-Tensor slice_products(const Tensor& a, const Tensor& b, std::int64_t batch) { return Multiply::apply(a, b, batch); }
+Tensor slice_products(const Tensor& a, const Tensor& b, std::int64_t batch) {
+  if (batch < 1) throw WorkError("slice_products", "there are no images");
+  return Multiply::apply(a, b, batch);
+}
 
 }  // namespace gibbsite

@@ -13,7 +13,7 @@ namespace gibbsite {
 Tensor combine_slices(const Tensor& x, const Tensor& weight);
 
 /// [i, j] of the result is Σ a_i b_j over the pixels of a channel, [i, J] is Σ a_i; sums are in double precision, in which
-/// products of float32 numbers are exact. a: [I B, C, H, W], b: [J B, C, H, W] of `batch` = B images -> float64 [I, J + 1, B, C].
+/// products of float32 numbers are exact. a: [I B, C, H, W], b: [J B, C, H, W] of `batch` = B images -> float64 [I, J + 1, B, C]. Throws WorkError without images.
 Tensor slice_products(const Tensor& a, const Tensor& b, std::int64_t batch);
 
 }  // namespace gibbsite

@@ -76,6 +76,29 @@ TEST(ConditionalInstanceNorm, ReversePassesEqualThoseOfElementaryOperations) {
   }
 }
 
+TEST(ConditionalInstanceNorm, TakesWhatIsUnusual) {
+  Rng rng(4, "norm");
+  const Tensor x = rng.normal({3, 4, 7, 7}, at::kDouble), gamma = rng.normal({3, 4, 1, 1}, at::kDouble);
+  const Tensor alpha = rng.normal({1, 4, 1, 1}, at::kDouble), beta = rng.normal({1, 4, 1, 1}, at::kDouble);
+  const Tensor broadcast = conditional_instance_norm(x, gamma, alpha, beta),
+               whole = conditional_instance_norm(x, gamma, alpha.expand_as(gamma), beta.expand_as(gamma));
+  EXPECT_TRUE(at::equal(broadcast, whole));
+  EXPECT_LE((broadcast - conditional_instance_norm(Stock{x}, gamma, alpha, beta).t).abs().max().item<double>(), 1e-12);
+  const Tensor none = x.narrow(0, 0, 0);
+  EXPECT_EQ(conditional_instance_norm(none, gamma.narrow(0, 0, 0), alpha, beta).sizes(), none.sizes());
+  EXPECT_EQ(instance_norm(none, Tensor(), Tensor()).sizes(), none.sizes());
+  // Pixels that are all alike and large: the variance is a difference of rounding errors.
+  for (const at::ScalarType dtype : {at::kFloat, at::kDouble})
+    for (const double level : {1e3, 1e5 / 3, 3e5}) {
+      const Tensor flat = at::full({1, 2, 7, 7}, level, dtype).requires_grad_();
+      const Tensor one = at::ones({1, 2, 1, 1}, dtype);
+      const Tensor y = conditional_instance_norm(flat, one, one, one);
+      EXPECT_TRUE(y.isfinite().all().item<bool>()) << level;
+      EXPECT_TRUE(torch::autograd::grad({y.sum()}, {flat})[0].isfinite().all().item<bool>()) << level;
+      EXPECT_TRUE(instance_norm(flat, Tensor(), Tensor()).isfinite().all().item<bool>()) << level;
+    }
+}
+
 struct Net {
   explicit Net(const RefineShape& shape, at::ScalarType dtype = at::kDouble)
       : parameters(Rng(3, "init"), dtype, at::kCPU), net(parameters, "net", shape) {}
